@@ -1,0 +1,218 @@
+"""What MkDocs takes from the code at build time, so that nothing is written twice.
+
+* one reference page for each public module;
+* ``<!-- spec -->``, ``<!-- options qdeq.solvers -->``, ``<!-- gates -->`` and ``<!-- cli -->`` become tables;
+* LaTeX becomes MathML, which browsers draw without a script.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+import inspect
+import pkgutil
+import re
+from typing import Any
+
+from latex2mathml.converter import convert
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+import qdeq
+from qdeq.errors import PluginError
+from qdeq.gates import GATES
+from qdeq.plugins import Registry
+from qdeq.spec import ExperimentSpec
+
+# -- reference pages --------------------------------------------------------------------------------------------------
+
+
+def modules() -> list[str]:
+    """Return the names of all public modules."""
+    found = ["qdeq"]
+    for info in pkgutil.walk_packages(qdeq.__path__, "qdeq."):
+        if not any(part.startswith("_") for part in info.name.split(".")):
+            found.append(info.name)
+    return sorted(found)
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Add the reference to the navigation."""
+    assert config.nav is not None
+    config.nav.append({"Reference": [{name: f"reference/{name}.md"} for name in modules()]})
+    return config
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the reference pages."""
+    for name in modules():
+        # a package's own page has its docstring and what is defined in it; what it re-exports is on the modules' pages
+        page = f"---\nsearch:\n  boost: 0.5\n---\n# {name}\n\n::: {name}\n"
+        files.append(File.generated(config, f"reference/{name}.md", content=page))
+    return files
+
+
+# -- tables -----------------------------------------------------------------------------------------------------------
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Fill in the tables."""
+    makers = {"spec": spec_tables, "options": option_tables, "gates": gate_table, "cli": command_reference}
+
+    def fill(match: re.Match[str]) -> str:
+        return makers[match[1]](*match[2].split())
+
+    return re.sub(rf"<!-- ({'|'.join(makers)})((?: [\w.]+)*) -->", fill, markdown)
+
+
+def spec_tables() -> str:
+    """Return a table for each section of an experiment file."""
+    return "\n".join(_section(ExperimentSpec, "", "The top level"))
+
+
+def _section(model: type[BaseModel], path: str, title: str) -> list[str]:
+    lines = ["", f"## {title}", "", _summary(model), "", *_header()]
+    nested = []
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            nested.append((kind, f"{path}{name}.", f"`{name}`"))
+            lines.append(f"| `{name}` | section | see [`{name}`](#{name}) | {_cell(field.description)} |")
+        else:
+            shown = _type_of(model, name)
+            lines.append(f"| `{path}{name}` | {_cell(shown)} | {_default(field)} | {_cell(field.description)} |")
+    for part in nested:
+        lines += _section(*part)
+    return lines
+
+
+def _type_of(model: type[BaseModel], name: str) -> str:
+    """Return the type in words, from the JSON schema that editors get too."""
+    schema = model.model_json_schema()
+    return _words(schema["properties"][name], schema.get("$defs", {}))
+
+
+def _words(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
+    if "$ref" in schema:
+        return _words(definitions[schema["$ref"].rsplit("/", 1)[-1]], definitions)
+    if "anyOf" in schema:
+        return " or ".join(dict.fromkeys(_words(part, definitions) for part in schema["anyOf"]))
+    if "const" in schema:
+        return f"`{schema['const']}`"
+    if "enum" in schema:
+        return ", ".join(f"`{value}`" for value in schema["enum"])
+    if "pattern" in schema:
+        return f"text `{schema['pattern']}`"
+    kind = schema.get("type")
+    if kind == "array":
+        if "prefixItems" in schema:
+            return "[" + ", ".join(_words(item, definitions) for item in schema["prefixItems"]) + "]"
+        return f"list of {_words(schema.get('items', {}), definitions)}"
+    words = {"integer": "whole number", "number": "number", "string": "text", "boolean": "`true`, `false`"}
+    words |= {"object": "name or mapping", "null": "null"}
+    text = words.get(str(kind), "any")
+    signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+    limits = [f"{sign} {schema[key]:g}" for key, sign in signs.items() if key in schema]
+    return " ".join([text, ", ".join(limits)]).strip()
+
+
+def option_tables(group: str) -> str:
+    """Return a table of options for each plug-in of a group."""
+    lines: list[str] = []
+    registry = Registry(group, "plug-in")
+    for name in registry.names():
+        try:
+            plugin = registry.load(name)
+        except PluginError as error:
+            lines += ["", f"### `{name}`", "", f"Could not be loaded here: {error}"]
+            continue
+        if not plugin.__module__.startswith("qdeq."):
+            continue  # installed by chance beside the documentation's tools
+        lines += ["", f"### `{name}` {{ #{group.rsplit('.', 1)[-1]}-{name} }}", "", _summary(plugin), ""]
+        fields: dict[str, FieldInfo] = plugin.__pydantic_fields__
+        lines += _header() if fields else ["No options."]
+        for option, field in fields.items():
+            kind = inspect.formatannotation(field.annotation).replace("pathlib.", "")
+            limits = [f"{sign} {getattr(m, key):g}" for m in field.metadata for key, sign in _LIMITS if hasattr(m, key)]
+            lines.append(
+                f"| `{option}` | {_cell(' '.join([kind, ', '.join(limits)]))} | {_default(field)} "
+                f"| {_cell(field.description)} |"
+            )
+    return "\n".join(lines)
+
+
+_LIMITS = (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<"))
+
+
+def gate_table() -> str:
+    """Return the gate table: qubits, angles, shift rule, decomposition."""
+    lines = ["| gate | qubits | angles | shift rule | written with |", "| --- | --- | --- | --- | --- |"]
+    for row in GATES.values():
+        rule = {0: "-", 2: "two terms", 4: "four terms"}[len(row.shift_rules[0]) if row.shift_rules else 0]
+        parts = " · ".join(name for name, _, _ in row.decomposition) or "-"
+        lines.append(f"| `{row.name}` | {row.num_qubits} | {', '.join(row.parameters) or '-'} | {rule} | {parts} |")
+    return "\n".join(lines)
+
+
+def command_reference() -> str:
+    """Return the help text of every command."""
+    import typer.main
+
+    from qdeq.cli import app
+
+    group = typer.main.get_command(app)
+    lines: list[str] = []
+    for name, command in getattr(group, "commands", {}).items():
+        lines += ["", f"### `qdeq {name}`", "", inspect.cleandoc(command.help or ""), ""]
+        lines += ["| | |", "| --- | --- |"]
+        for parameter in command.params:
+            if getattr(parameter, "hidden", False):
+                continue
+            names = ", ".join(parameter.opts) if parameter.param_type_name == "option" else parameter.make_metavar(
+                command.make_context(name, [], resilient_parsing=True)
+            )
+            lines.append(f"| `{names}` | {_cell(getattr(parameter, 'help', '') or '')} |")
+    return "\n".join(lines)
+
+
+def _header() -> list[str]:
+    return ["| key | value | default | meaning |", "| --- | --- | --- | --- |"]
+
+
+def _summary(thing: Any) -> str:
+    return (inspect.getdoc(thing) or "").split("\n\n")[0].replace("\n", " ")
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    if field.default is PydanticUndefined or dataclasses.is_dataclass(field.default):
+        return ""
+    value = {None: "null", True: "true", False: "false"}.get(field.default) if _plain(field.default) else None
+    return f"`{value if value is not None else field.default}`"
+
+
+def _plain(value: Any) -> bool:
+    return value is None or isinstance(value, bool)
+
+
+def _cell(text: str | None) -> str:
+    return " ".join((text or "").replace("|", "\\|").split())
+
+
+# -- mathematics ------------------------------------------------------------------------------------------------------
+
+_MATH = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
+
+
+def on_page_content(content: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Turn LaTeX into MathML."""
+
+    def mathml(match: re.Match[str]) -> str:
+        return convert(html.unescape(match[2]).strip(), display="block" if match[1] == "div" else "inline")
+
+    return _MATH.sub(mathml, content)

@@ -1,0 +1,215 @@
+"""The contract between qdeq and whatever runs its circuits."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import torch
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass as options_dataclass
+from torch import Tensor
+
+from qdeq.backends.sampling import ShotKey
+from qdeq.circuit import Circuit
+from qdeq.errors import CircuitError, UnsupportedError
+from qdeq.injection import InjectedFunction
+from qdeq.observables import Observable, check_observables
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capabilities:
+    """What a backend can do; asked before any work, so that a refusal costs nothing.
+
+    Attributes:
+        exact: Expectations without sampling error.
+        shots: Expectations estimated from a finite number of measurements.
+        noise: Noise channels on gates.
+        gradients: Gradients that it has natively, e.g. ``{"backprop"}``; empty for none.
+        batching: One call evaluates many samples together.
+        remote: Runs outside this machine.
+        costs_money: Each run is billed.
+        max_qubits: Largest register.
+        seedable: The same shot key gives the same shots.
+        precision: ``"inputs"`` (that of its inputs), ``"float32"`` or ``"float64"``.
+    """
+
+    exact: bool = True
+    shots: bool = False
+    noise: bool = False
+    gradients: frozenset[str] = frozenset()
+    batching: bool = False
+    remote: bool = False
+    costs_money: bool = False
+    max_qubits: int = 24
+    seedable: bool = False
+    precision: str = "inputs"
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """Expectations together with what they are expectations of, and how they were had.
+
+    Attributes:
+        value: ``[B, O]``, one row a sample and one column an observable, in the order asked for.
+        standard_error: ``[B, O]`` under shots, None where the value is exact.
+        observables: The O observables.
+        shots: Measurements per sample and measurement group; None for exact.
+        key: The shot key; None for exact.
+        backend: Name of the backend.
+        version: Version of the software that ran it.
+    """
+
+    value: Tensor
+    standard_error: Tensor | None
+    observables: tuple[Observable, ...]
+    shots: int | None
+    key: ShotKey | None
+    backend: str
+    version: str
+
+
+class FrozenFunction(ABC):
+    """A circuit's expectations as a function of its inputs alone, at fixed weights.
+
+    Made by :meth:`Backend.at`, once per training step. Calling it is differentiable in the inputs and in the weights that
+    it was frozen at; the graph up to the weights is shared by all calls, so run backward through it once.
+    """
+
+    @abstractmethod
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """Return the expectations ``[B, O]`` at inputs ``[B, I]``."""
+
+    def jacobian(self, inputs: Tensor, *, create_graph: bool = False) -> Tensor:
+        """Return the Jacobian ``∂f/∂v``, shape ``[B, O, I]``.
+
+        Where ``create_graph`` is set, it can itself be differentiated, in the inputs and in the weights.
+        """
+        with torch.enable_grad():
+            leaf = inputs if create_graph and inputs.requires_grad else inputs.detach().requires_grad_()
+            value = self(leaf)
+            rows = [
+                torch.autograd.grad(value[:, o].sum(), leaf, retain_graph=True, create_graph=create_graph)[0]
+                for o in range(value.shape[1])
+            ]
+        return torch.stack(rows, dim=1)
+
+    def inject(self, x: Tensor, scale: Tensor | float, size: int) -> tuple[Callable[..., Tensor], tuple[Tensor, ...]]:
+        """Return ``f(y, *rows) = q(x + s W y)`` and its rows, tensors with the batch first (see :mod:`qdeq.injection`).
+
+        Args:
+            x: ``[B, I]``, features.
+            scale: s.
+            size: n, the length of y.
+        """
+        return InjectedFunction(self, scale), (x,)
+
+
+@options_dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Backend(ABC):
+    """Base class of all backends: a frozen pydantic dataclass whose fields are its options.
+
+    A plug-in sets ``name``, ``version`` and ``capabilities`` as class attributes or properties, implements
+    :meth:`expectation` and :meth:`at`, and registers itself under the entry-point group ``qdeq.backends``.
+    """
+
+    execution: Annotated[
+        Literal["auto", "compiled", "circuits"],
+        Field(
+            description="Run the ansatz once per training step (compiled) or a circuit per sample and evaluation (circuits);"
+            " auto takes the cheaper one. All give the same numbers."
+        ),
+    ] = "auto"
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """The name that it is registered under."""
+
+    @property
+    @abstractmethod
+    def version(self) -> str:
+        """Name and version of the software that runs the circuits."""
+
+    @property
+    @abstractmethod
+    def capabilities(self) -> Capabilities:
+        """What it can do."""
+
+    @abstractmethod
+    def expectation(
+        self,
+        circuit: Circuit,
+        inputs: Tensor,
+        weights: Tensor,
+        observables: Sequence[Observable],
+        *,
+        shots: int | None = None,
+        key: ShotKey | None = None,
+    ) -> Expectation:
+        """Return the expectations of the observables after the circuit.
+
+        Args:
+            circuit: The circuit.
+            inputs: ``[B, I]``, one row a sample; I is at least ``circuit.num_inputs``.
+            weights: ``[P]``; P is at least ``circuit.num_weights``.
+            observables: What to measure.
+            shots: Measurements per sample and measurement group; None for exact expectations.
+            key: Names the random stream of the shots; the same key gives the same shots.
+
+        Raises:
+            UnsupportedError: The backend cannot do this.
+            CircuitError: Shapes that do not fit the circuit.
+        """
+
+    @abstractmethod
+    def at(self, circuit: Circuit, weights: Tensor, observables: Sequence[Observable]) -> FrozenFunction:
+        """Freeze the weights ``[P]``: return the expectations as a function of the inputs alone."""
+
+    def check(
+        self,
+        circuit: Circuit,
+        weights: Tensor,
+        observables: Sequence[Observable],
+        *,
+        inputs: Tensor | None = None,
+        shots: int | None = None,
+    ) -> None:
+        """Refuse what cannot be done, before any work is done.
+
+        Raises:
+            UnsupportedError: The register is too large, or shots are not to be had.
+            CircuitError: Shapes that do not fit, or observables outside the register.
+        """
+        can = self.capabilities
+        if circuit.num_qubits > can.max_qubits:
+            raise UnsupportedError(
+                f"backend {self.name!r} takes at most {can.max_qubits} qubits, not {circuit.num_qubits}: "
+                f"a state of {circuit.num_qubits} qubits takes {_readable(8 * 2.0**circuit.num_qubits)} per sample"
+            )
+        if shots is None and not can.exact:
+            raise UnsupportedError(f"backend {self.name!r} has no exact expectations; give a number of shots")
+        if shots is not None and not can.shots:
+            raise UnsupportedError(f"backend {self.name!r} has exact expectations only; set shots to null")
+        if shots is not None and shots < 1:
+            raise UnsupportedError(f"shots must be at least 1, or null for exact expectations; not {shots}")
+        check_observables(observables, circuit.num_qubits)
+        for what, tensor in (("weights", weights), ("inputs", inputs)):
+            if tensor is not None and tensor.dtype not in (torch.float32, torch.float64):
+                raise CircuitError(f"{what} are float32 or float64, not {str(tensor.dtype).removeprefix('torch.')}")
+        if weights.dim() != 1 or len(weights) < circuit.num_weights:
+            raise CircuitError(f"the circuit takes {circuit.num_weights} weights, not a tensor of shape {list(weights.shape)}")
+        if inputs is not None and (inputs.dim() != 2 or inputs.shape[1] < circuit.num_inputs):
+            raise CircuitError(
+                f"the circuit takes inputs of shape [batch, {circuit.num_inputs}], not {list(inputs.shape)}"
+            )
+
+
+def _readable(size: float) -> str:
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB", "PiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}"
+        size /= 1024
+    return f"{size:.3g} EiB"

@@ -1,0 +1,215 @@
+"""The analysis and the algebra behind compiled functions, for any backend that can give a circuit's amplitudes.
+
+The encoder's states span a few columns. A backend runs the ansatz on those; the rest, from columns to a
+:class:`~qdeq.backends.forms.QuadraticForm` or :class:`~qdeq.backends.forms.ProductForm`, is here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from qdeq.backends.base import FrozenFunction
+from qdeq.backends.forms import ProductEncoding, ProductForm, QuadraticForm
+from qdeq.circuit import Circuit, Gate, Input
+from qdeq.gates import GATES
+from qdeq.observables import MeasurementGroup, Observable, PauliString, eigenvalue_signs, measurement_groups
+
+MAX_PRODUCT = 4096
+"""Largest ``prod(sizes)`` of a product form; beyond it, propagating the states themselves costs less."""
+MAX_COLUMNS = 1024
+"""Most columns that the ansatz is run on."""
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """How a circuit can be compiled.
+
+    Attributes:
+        ansatz: The gates after the encoder; none has an input.
+        amplitude: Number of encoded features, for amplitude encoding.
+        product: The rotations of a product encoder, as ``(qubit, ((axis, gates), ...))`` for each moved qubit, where the
+            gates of one axis in a row are given together.
+    """
+
+    ansatz: tuple[Gate, ...]
+    amplitude: int | None = None
+    product: tuple[tuple[int, tuple[tuple[str, tuple[Gate, ...]], ...]], ...] = ()
+
+    @property
+    def columns(self) -> int:
+        """Number of columns that the encoder's states span."""
+        return self.amplitude if self.amplitude is not None else 2 ** len(self.product)
+
+
+@lru_cache(maxsize=256)
+def analyse(circuit: Circuit) -> Analysis | None:
+    """Return how the circuit can be compiled, or None where its inputs enter in another way."""
+    moving = [gate for gate in circuit.gates if any(isinstance(angle, Input) for angle in gate.angles)]
+    encoding = circuit.encoding
+    if encoding is not None:
+        free = encoding.values is None and not moving and encoding.num_features <= MAX_COLUMNS
+        return Analysis(circuit.gates, amplitude=encoding.num_features) if free else None
+    touched: set[int] = set()
+    rotations: dict[int, list[tuple[str, list[Gate]]]] = {}
+    for gate in circuit.gates:
+        if gate not in moving:
+            touched.update(gate.qubits)
+            continue
+        if gate.name not in ("RX", "RY", "RZ") or gate.qubits[0] in touched:
+            return None
+        turns = rotations.setdefault(gate.qubits[0], [])
+        if turns and turns[-1][0] == gate.name[1]:
+            turns[-1][1].append(gate)
+        elif turns or gate.name != "RZ":  # a first RZ only multiplies |0> by a phase
+            turns.append((gate.name[1], [gate]))
+    product = tuple(
+        (qubit, tuple((axis, tuple(gates)) for axis, gates in turns)) for qubit, turns in sorted(rotations.items()) if turns
+    )
+    size = 1
+    for _, turns in product:
+        size *= 3 if len(turns) == 1 else 4
+    if size > MAX_PRODUCT or 2 ** len(product) > MAX_COLUMNS:
+        return None
+    return Analysis(tuple(gate for gate in circuit.gates if gate not in moving), product=product)
+
+
+def compile_columns(
+    circuit: Circuit,
+    analysis: Analysis,
+    run: Callable[[Tensor], Tensor],
+    observables: Sequence[Observable],
+    like: Tensor,
+) -> FrozenFunction:
+    """Compile a circuit.
+
+    Args:
+        circuit: The circuit.
+        analysis: What :func:`analyse` said of it.
+        run: Runs the ansatz on states ``[2^n, C]``, one a column.
+        observables: What to measure.
+        like: A tensor of the wanted real type, on the wanted device.
+    """
+    kind = torch.complex64 if like.dtype == torch.float32 else torch.complex128
+    start = _start_columns(circuit.num_qubits, analysis).to(device=like.device, dtype=kind)
+    final = run(start)
+    if analysis.amplitude is not None:
+        return QuadraticForm(_forms(final, observables, circuit.num_qubits, real=True))
+    encoding = _product_encoding(analysis, circuit.num_inputs, like)
+    real = all(size == 3 for size in encoding.sizes)
+    return ProductForm(_bloch_tensor(_forms(final, observables, circuit.num_qubits, real=real), encoding), encoding)
+
+
+def _start_columns(num_qubits: int, analysis: Analysis) -> Tensor:
+    """Return the states ``[2^n, d]`` that the encoder's states are combinations of."""
+    if analysis.amplitude is not None:
+        return torch.eye(2**num_qubits, analysis.amplitude, dtype=torch.complex128)
+    columns = torch.ones(1, 1, dtype=torch.complex128)
+    moved = dict(analysis.product)
+    for qubit in range(num_qubits):
+        factor = torch.eye(2, 2 if qubit in moved else 1, dtype=torch.complex128)
+        if qubit in moved and [axis for axis, _ in moved[qubit]] == ["X"]:
+            factor[1, 1] = -1j  # RX |0> = cos |0> + sin (-i |1>): real in this basis
+        columns = torch.kron(columns, factor)
+    return columns
+
+
+def _product_encoding(analysis: Analysis, num_inputs: int, like: Tensor) -> ProductEncoding:
+    slopes, offsets, qubits = [], [], []
+    for qubit, turns in analysis.product:
+        rotations = []
+        for axis, gates in turns:
+            slope, offset = torch.zeros(num_inputs, dtype=torch.float64), 0.0
+            for gate in gates:
+                (angle,) = gate.angles
+                assert isinstance(angle, Input)
+                slope[angle.index] += angle.scale
+                offset += angle.offset
+            rotations.append((axis, len(slopes)))
+            slopes.append(slope)
+            offsets.append(offset)
+        qubits.append((qubit, tuple(rotations)))
+    matrix = torch.stack(slopes, dim=1) if slopes else torch.zeros(num_inputs, 0)
+    return ProductEncoding(matrix.to(like), torch.tensor(offsets, dtype=torch.float64).to(like), tuple(qubits))
+
+
+def _bloch_tensor(forms: Tensor, encoding: ProductEncoding) -> Tensor:
+    """Return T ``[O, prod(sizes)]`` from Hermitian forms ``[O, 2^c, 2^c]``: qubit by qubit, ``tr(H ρ)`` in its vector's terms."""
+    count = len(encoding.qubits)
+    pairs = [axis for qubit in range(count) for axis in (1 + qubit, 1 + count + qubit)]
+    tensor = forms.reshape(-1, *(2,) * (2 * count)).permute(0, *pairs).reshape(len(forms), 1, -1)
+    for size in encoding.sizes:
+        basis = _density_basis(size).to(tensor.device)
+        basis = basis.to(tensor.dtype) if tensor.is_complex() else basis.real.to(tensor.dtype)
+        tensor = (basis @ tensor.unflatten(2, (4, -1))).flatten(1, 2)  # the finished index first, the others behind
+    return (tensor.real if tensor.is_complex() else tensor).reshape(len(forms), -1)
+
+
+@lru_cache(maxsize=None)
+def _density_basis(size: int) -> Tensor:
+    """Return ``K[m, (i, j)]`` with ``tr(H ρ) = Σ K[m, (i, j)] H_ij r_m`` for a qubit's vector r of this size."""
+    identity, x, y, z = (GATES[name].matrix() for name in "IXYZ")
+    paulis = (identity, z, x) if size == 3 else (identity, x, y, z)
+    return torch.stack([0.5 * pauli.T.reshape(4) for pauli in paulis])
+
+
+def _forms(columns: Tensor, observables: Sequence[Observable], num_qubits: int, *, real: bool) -> Tensor:
+    """Return ``M† O M`` ``[O, d, d]`` of columns M ``[2^n, d]``; its real part where ``real``."""
+    total: Tensor | None = None
+    for group in measurement_groups(observables):
+        rotated = _to_basis(columns, group, num_qubits)
+        strings = _diagonal_forms(rotated, group.strings, num_qubits, real=real)
+        coefficients = torch.from_numpy(group.coefficients).to(dtype=strings.dtype, device=strings.device)
+        part = torch.tensordot(coefficients, strings, dims=1)
+        total = part if total is None else total + part
+    assert total is not None  # there is at least one observable
+    return total
+
+
+def _to_basis(columns: Tensor, group: MeasurementGroup, num_qubits: int) -> Tensor:
+    for qubit, letter in group.basis:
+        for name in {"X": ("H",), "Y": ("Sdg", "H"), "Z": ()}[letter]:
+            matrix = GATES[name].matrix(dtype=columns.dtype).to(columns.device)
+            columns = (matrix @ columns.reshape(2**qubit, 2, -1)).reshape(columns.shape)
+    return columns
+
+
+def _diagonal_forms(columns: Tensor, strings: Sequence[PauliString], num_qubits: int, *, real: bool) -> Tensor:
+    """Return ``M† Z_s M`` ``[K, d, d]`` for strings that are diagonal in this basis.
+
+    A string within one half of the register only needs the Gram matrices of the blocks that this half's bits cut M into,
+    and all such strings share them: two passes over M instead of one for each observable.
+    """
+    half = (num_qubits + 1) // 2
+    high, low, mixed = [], [], []
+    for k, string in enumerate(strings):
+        qubits = [qubit for qubit, _ in string.factors]
+        (high if all(q < half for q in qubits) else low if all(q >= half for q in qubits) else mixed).append(k)
+    cube = columns.reshape(2**half, 2 ** (num_qubits - half), -1)
+    parts = []
+    for chosen, blocks, first, width in (
+        (high, cube, 0, half),
+        (low, cube.transpose(0, 1), half, num_qubits - half),
+        (mixed, columns[:, None], 0, num_qubits),
+    ):
+        if not chosen:
+            continue
+        supports = [[qubit - first for qubit, _ in strings[k].factors] for k in chosen]
+        signs = torch.from_numpy(eigenvalue_signs(supports, width).T.copy())
+        if blocks.shape[1] == 1:  # no sharing: weigh the rows, one product for each string
+            weighed = signs.to(columns)[:, :, None] * columns
+            parts.append(_real_product(columns[None], weighed) if real else columns.mH @ weighed)
+        else:
+            grams = _real_product(blocks, blocks) if real else blocks.mH @ blocks
+            parts.append(torch.tensordot(signs.to(grams), grams, dims=1))
+    order = torch.tensor([*high, *low, *mixed], device=columns.device).argsort()
+    return torch.cat(parts)[order]
+
+
+def _real_product(left: Tensor, right: Tensor) -> Tensor:
+    """Return ``Re(left† right)`` as one real product."""
+    return torch.cat([left.real, left.imag], dim=-2).mT @ torch.cat([right.real, right.imag], dim=-2)

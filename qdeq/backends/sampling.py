@@ -1,0 +1,97 @@
+"""Finite shots from exact probabilities, with one random stream per sample and measurement group.
+
+Every local simulator is sampled here, so that shots are the same on all of them and never depend on the batch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from qdeq.errors import BackendError, CircuitError
+from qdeq.observables import MeasurementGroup, Observable, measurement_groups
+
+
+@dataclass(frozen=True)
+class ShotKey:
+    """Names a random stream: the same key gives the same shots, whatever else is in the batch.
+
+    Attributes:
+        seed: The run's seed.
+        step: Training step.
+        evaluation: Which evaluation of the function within the step.
+        samples: A number for each row of the batch that stays with the sample; the row's position by default.
+    """
+
+    seed: int
+    step: int = 0
+    evaluation: int = 0
+    samples: tuple[int, ...] | None = None
+
+    def select(self, rows: Sequence[int]) -> ShotKey:
+        """Return the key for some rows of the batch."""
+        return replace(self, samples=tuple(rows if self.samples is None else [self.samples[row] for row in rows]))
+
+    def generator(self, row: int, group: int) -> np.random.Generator:
+        """Return the generator for one row and one measurement group."""
+        sample = row if self.samples is None else self.samples[row]
+        name = f"{self.seed}/{sample}/{self.step}/{self.evaluation}/{group}"
+        digest = hashlib.blake2b(name.encode(), digest_size=16).digest()
+        return np.random.Generator(np.random.Philox(key=int.from_bytes(digest, "big")))
+
+
+def sample_expectations(
+    probabilities: Callable[[MeasurementGroup], Tensor],
+    observables: Sequence[Observable],
+    num_qubits: int,
+    shots: int,
+    key: ShotKey,
+) -> tuple[Tensor, Tensor]:
+    """Estimate expectations from ``shots`` measurements per sample and measurement group.
+
+    Args:
+        probabilities: Maps a group to the exact outcome probabilities ``[B, 2^n]`` in its basis.
+        observables: The O observables.
+        num_qubits: n.
+        shots: Number of measurements per sample and group.
+        key: Names the random streams.
+
+    Returns:
+        Means and their standard errors, each ``[B, O]`` in float64.
+
+    Raises:
+        CircuitError: The key names another number of samples than the batch has.
+        BackendError: A sample's probabilities are not finite.
+    """
+    total: np.ndarray | None = None
+    variance: np.ndarray | None = None
+    for number, group in enumerate(measurement_groups(observables)):
+        exact = probabilities(group).detach().double().cpu().numpy()
+        if key.samples is not None and len(key.samples) != len(exact):
+            raise CircuitError(f"the shot key names {len(key.samples)} samples, but the batch has {len(exact)}")
+        exact = exact / exact.sum(axis=1, keepdims=True)
+        unusable = np.flatnonzero(~np.isfinite(exact).all(axis=1))
+        if len(unusable):
+            raise BackendError(
+                f"sample {unusable[0]} of the batch cannot be measured: its outcome probabilities are not finite.\n"
+                "Check its inputs, and the weights, for NaN and inf."
+            )
+        counts = np.zeros(exact.shape, dtype=np.int64)
+        for row, p in enumerate(exact):
+            counts[row] = key.generator(row, number).multinomial(shots, p)
+        outcomes = group.signs(num_qubits) @ group.coefficients.T  # [2^n, O]: what one shot adds to each observable
+        mean = counts @ outcomes / shots
+        if shots == 1:  # one measurement does not show its own spread: bound it by that of a fair coin
+            spread = np.broadcast_to(np.abs(group.coefficients).sum(axis=1) ** 2, mean.shape)
+        else:
+            spread = np.maximum(counts @ outcomes**2 / shots - mean**2, 0.0) / (shots - 1)
+        total = mean if total is None else total + mean
+        variance = spread if variance is None else variance + spread
+    assert total is not None  # check_observables has seen at least one
+    assert variance is not None
+    return torch.from_numpy(total), torch.from_numpy(np.sqrt(variance))

@@ -1,0 +1,98 @@
+"""The native backend: batched state vectors in PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import torch
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from qdeq.backends.base import Backend, Capabilities, Expectation, FrozenFunction
+from qdeq.backends.compile import analyse, compile_columns
+from qdeq.backends.sampling import ShotKey, sample_expectations
+from qdeq.backends.torch.fusion import FusedCircuit
+from qdeq.backends.torch.simulator import Simulation
+from qdeq.circuit import Circuit
+from qdeq.errors import UnsupportedError
+from qdeq.observables import Observable
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class TorchBackend(Backend):
+    """Batched state vectors in PyTorch, differentiable in inputs and weights.
+
+    Works in the precision of its inputs (complex64 for float32, complex128 for float64) and on their device.
+    """
+
+    @property
+    def name(self) -> str:
+        """The name that it is registered under."""
+        return "torch"
+
+    @property
+    def version(self) -> str:
+        """Name and version of the software that runs the circuits."""
+        return f"torch {torch.__version__}"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can do."""
+        return Capabilities(
+            shots=True, gradients=frozenset({"backprop"}), batching=True, seedable=True, max_qubits=24
+        )
+
+    def expectation(
+        self,
+        circuit: Circuit,
+        inputs: Tensor,
+        weights: Tensor,
+        observables: Sequence[Observable],
+        *,
+        shots: int | None = None,
+        key: ShotKey | None = None,
+    ) -> Expectation:
+        """Return the expectations of the observables after the circuit; see :meth:`Backend.expectation`."""
+        self.check(circuit, weights, observables, inputs=inputs, shots=shots)
+        simulation = Simulation(circuit, weights.to(inputs), observables)
+        error = None
+        if shots is None:
+            value, key = simulation(inputs), None
+        else:
+            key = key or ShotKey(seed=0)
+            with torch.no_grad():
+                state = simulation.state(inputs)
+                value, error = sample_expectations(
+                    lambda group: simulation.probabilities(state, group), observables, circuit.num_qubits, shots, key
+                )
+            value, error = value.to(inputs), error.to(inputs)
+        return Expectation(value, error, tuple(observables), shots, key, self.name, self.version)
+
+    def at(self, circuit: Circuit, weights: Tensor, observables: Sequence[Observable]) -> FrozenFunction:
+        """Freeze the weights: compile the circuit where that pays, else build the matrices of its gates once.
+
+        The cost model: compiling runs the ansatz on d columns and leaves an evaluation that does not depend on the depth;
+        without it every evaluation runs the whole circuit on B states. A solve has at least a handful of evaluations of a
+        batch of tens, so compiling pays wherever the encoder allows it and its columns are bounded
+        (:data:`~qdeq.backends.compile.MAX_COLUMNS`, :data:`~qdeq.backends.compile.MAX_PRODUCT`).
+        """
+        self.check(circuit, weights, observables)
+        analysis = None if self.execution == "circuits" else analyse(circuit)
+        if analysis is None:
+            if self.execution == "compiled":
+                raise UnsupportedError(
+                    "execution: compiled needs amplitude encoding, or rotations by inputs before everything else "
+                    "(of few qubits); use execution: auto"
+                )
+            return Simulation(circuit, weights, observables)
+        fused = _fused(circuit)
+        return compile_columns(circuit, analysis, lambda state: fused.apply(state, weights), observables, weights)
+
+
+@lru_cache(maxsize=256)
+def _fused(circuit: Circuit) -> FusedCircuit:
+    analysis = analyse(circuit)
+    assert analysis is not None
+    return FusedCircuit(analysis.ansatz, circuit.num_qubits)

@@ -1,0 +1,75 @@
+"""From a checked experiment spec to the objects that it describes."""
+
+from __future__ import annotations
+
+import torch
+
+from qdeq import library
+from qdeq.adjoints import Adjoint, DenseAdjoint, IterativeAdjoint
+from qdeq.backends import get_backend
+from qdeq.circuit import Circuit
+from qdeq.data import FeatureSplits, load_dataset, prepare
+from qdeq.equilibrium import Equilibrium
+from qdeq.models import QDEQClassifier, QuantumFunction
+from qdeq.seeds import torch_generator
+from qdeq.solvers import get_solver
+from qdeq.spec import ExperimentSpec, ModelSpec
+
+ENCODERS = {
+    "amplitude": library.amplitude_encoder,
+    "angle": library.angle_encoder,
+    "paper-angle": library.paper_angle_encoder,
+}
+ANSATZE = {
+    "paper": library.paper_ansatz,
+    "hardware-efficient": library.hardware_efficient,
+    "strongly-entangling": library.strongly_entangling,
+}
+
+
+def build_data(spec: ExperimentSpec) -> FeatureSplits:
+    """Load, split and pool the images."""
+    data = spec.data
+    return prepare(
+        load_dataset(data.dataset),
+        size=spec.model.qubits,
+        classes=data.classes,
+        feature_map=data.features,
+        normalise=data.normalise,
+        split_seed=data.split_seed,
+        validation_fraction=data.validation_fraction,
+        limit=data.limit,
+    )
+
+
+def build_circuit(model: ModelSpec) -> Circuit:
+    """Return the circuit: encoder, then ansatz."""
+    return ENCODERS[model.encoding](model.qubits) + ANSATZE[model.ansatz](model.qubits, model.ansatz_layers)
+
+
+def build_adjoint(spec: ExperimentSpec) -> Adjoint:
+    """Return the backward solve."""
+    return DenseAdjoint() if spec.adjoint == "dense" else IterativeAdjoint(get_solver(spec.adjoint))
+
+
+def build_model(spec: ExperimentSpec, num_classes: int) -> QDEQClassifier:
+    """Return the classifier with its first weights, on the spec's device and in its precision."""
+    model = QDEQClassifier(
+        QuantumFunction(build_circuit(spec.model), backend=get_backend(spec.backend)),
+        num_classes,
+        equilibrium=Equilibrium(
+            get_solver(spec.solver.choice()),
+            adjoint=build_adjoint(spec),
+            on_failure=spec.solver.on_failure,
+            fallback=[get_solver(choice) for choice in spec.solver.fallback],
+            jacobian_weight=spec.training.jacobian_weight,
+            jacobian_estimate=spec.training.jacobian_estimate,
+        ),
+        layers=spec.model.layers,
+        num_features=spec.model.qubits**2,
+        state_scale=spec.model.state_scale,
+        learn_state_scale=spec.model.learn_state_scale,
+        dropout=spec.model.dropout,
+        generator=torch_generator(spec.seed, "weights"),
+    )
+    return model.to(device=spec.training.device, dtype=getattr(torch, spec.training.precision))

@@ -1,0 +1,28 @@
+"""The digits that come with scikit-learn: small enough for a first experiment, and there without a download."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
+
+from qdeq.data.base import Images, RawDataset
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Digits:
+    """1 797 handwritten digits, 8 x 8, grey (E. Alpaydin, C. Kaynak, UCI 1998); no official test split, no options."""
+
+    def load(self) -> RawDataset:
+        """Return the digits, their values 0..16 scaled to [0, 1]."""
+        from sklearn.datasets import load_digits  # here, so that importing qdeq.data stays fast
+
+        digits = load_digits()
+        return RawDataset(
+            name="digits",
+            train=Images(
+                images=torch.from_numpy(digits.images).to(torch.float32).unsqueeze(1) / 16,
+                labels=torch.from_numpy(digits.target).to(torch.int64),
+                class_names=tuple("0123456789"),
+            ),
+        )

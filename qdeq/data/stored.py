@@ -1,0 +1,154 @@
+"""Data sets kept as files: where they are looked for, and how what is missing is downloaded."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import logging
+import os
+import tempfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, ClassVar
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from qdeq.errors import DataError
+
+DATA_VARIABLE = "QDEQ_DATA"
+"""Environment variable that names the folder with the data sets, where the option ``root`` does not."""
+
+_TIMEOUT = 30.0
+_CHUNK = 1 << 20
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class StoredDataset:
+    """Options of a data set that is kept in a folder, and the search for that folder.
+
+    A subclass names its files and its folders below the root. The first folder that holds any of the files is used;
+    what it lacks is downloaded into it. Samples come last, are never completed by a download, and show in the data
+    set's name.
+    """
+
+    title: ClassVar[str]
+    files: ClassVar[tuple[str, ...]]
+    folders: ClassVar[tuple[str, ...]]
+    sample_folders: ClassVar[tuple[str, ...]] = ()
+
+    root: Path | None = Field(
+        default=None,
+        description="Folder that holds the data sets' folders. "
+        f"Default: the environment variable {DATA_VARIABLE}, or else qdeq's folder in the user's cache.",
+    )
+    download: bool = Field(default=True, description="Download the files that are missing; their hashes are checked.")
+
+    def data_root(self) -> Path:
+        """Return the folder that holds the data sets' folders; it need not exist."""
+        if self.root is not None:
+            return self.root.expanduser()
+        if os.environ.get(DATA_VARIABLE):
+            return Path(os.environ[DATA_VARIABLE]).expanduser()
+        import pooch  # here, so that importing qdeq.data stays fast
+
+        return Path(pooch.os_cache("qdeq"))
+
+    def locate(self) -> tuple[Path, str]:
+        """Return the folder that now holds every file, and the data set's name, which tells a sample from the whole.
+
+        Raises:
+            DataError: Files are missing and could not be, or may not be, downloaded.
+        """
+        root = self.data_root()
+        name = next(
+            (
+                name
+                for name in (*self.folders, *self.sample_folders)
+                if any((root / name / file).exists() for file in self.files)
+            ),
+            self.folders[0],
+        )
+        sample = name in self.sample_folders
+        missing = [file for file in self.files if not (root / name / file).exists()]
+        if missing and (sample or not self.download):
+            why = "it is a sample, which is never downloaded" if sample else "download is off"
+            raise DataError(
+                f"{self.title}: {root / name} lacks {', '.join(missing)}, and {why}\n{self._remedy(root / name)}"
+            )
+        if missing:
+            try:
+                self._fetch(root / name, missing)
+            except DataError as error:
+                raise DataError(f"{self.title}: {error}\n{self._remedy(root / name)}") from error
+        return root / name, f"{self.title} (sample)" if sample else self.title
+
+    def _fetch(self, folder: Path, missing: list[str]) -> None:
+        """Put the missing files into the folder; a DataError of one line if that fails."""
+        raise NotImplementedError
+
+    def _remedy(self, folder: Path) -> str:
+        return (
+            f"Put the files into {folder} yourself, or point {DATA_VARIABLE} (or the option root) "
+            f"to the folder that holds {self.folders[0]}/."
+        )
+
+
+@contextmanager
+def verified_download(url: str, folder: Path, expected: str) -> Iterator[Path]:
+    """Download a file into a temporary place inside ``folder``, check it, and yield its path.
+
+    Whoever needs the file moves it within ``folder``, which is atomic; otherwise it is gone when the context ends.
+
+    Args:
+        url: Where to download from.
+        folder: Made if it does not exist.
+        expected: ``"md5:<hex>"`` or ``"sha256:<hex>"`` of the file, or ``"gunzip-sha256:<hex>"`` of what it
+            decompresses to, which holds whoever compressed it.
+
+    Raises:
+        DataError: The download failed, the folder cannot be written, or the hash is another one.
+    """
+    import pooch
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = tempfile.TemporaryDirectory(dir=folder, prefix=".download-")
+    except OSError as error:
+        raise DataError(f"cannot write to {folder} ({error.strerror})") from error
+    with temporary as scratch:
+        path = Path(scratch) / "file"
+        _log.info("downloading %s", url)
+        try:
+            pooch.HTTPDownloader(timeout=_TIMEOUT, chunk_size=_CHUNK)(url, str(path), None)
+        except (OSError, ValueError) as error:  # the errors of requests, and of a full disk, are OSErrors
+            raise DataError(f"downloading {url} failed ({type(error).__name__})") from error
+        actual = _digest(path, expected.partition(":")[0])
+        if actual != expected:
+            raise DataError(f"{url} is not the published file: its hash is {actual}, not {expected}; it was not kept")
+        yield path
+
+
+def move_into_place(source: Path, target: Path) -> None:
+    """Move a file within one file system, atomically, unless the target exists: what is there is never overwritten."""
+    if not target.exists():
+        os.replace(source, target)
+
+
+def _digest(path: Path, kind: str) -> str:
+    algorithm = kind.removeprefix("gunzip-")
+    digest = hashlib.new(algorithm, usedforsecurity=False)
+    try:
+        with _open(path, unzip=algorithm != kind) as file:
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+    except (OSError, EOFError, zlib.error):
+        return f"{kind}:(damaged gzip)"
+    return f"{kind}:{digest.hexdigest()}"
+
+
+def _open(path: Path, *, unzip: bool) -> BinaryIO:
+    return gzip.open(path, "rb") if unzip else path.open("rb")  # type: ignore[return-value]

@@ -1,0 +1,63 @@
+"""Every error that qdeq raises on purpose, and every warning.
+
+A message has one or two lines: what is wrong and where, then how to mend it. The command line prints exactly that text.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class QdeqError(Exception):
+    """Base class: catch it to catch everything that qdeq raises on purpose."""
+
+
+class CircuitError(QdeqError, ValueError):
+    """A circuit, gate or observable that cannot exist (wrong qubit, wrong number of angles, ...)."""
+
+
+class SpecError(QdeqError, ValueError):
+    """An experiment file that does not describe an experiment."""
+
+
+class DataError(QdeqError, ValueError):
+    """A data set that is missing, damaged, or does not hold what was asked for."""
+
+
+class BackendError(QdeqError, RuntimeError):
+    """A backend failed, or was asked for something that it cannot do."""
+
+
+class UnsupportedError(BackendError):
+    """A backend lacks the capability that was asked for; raised before any work is done."""
+
+
+class SolverError(QdeqError, RuntimeError):
+    """A solver broke its contract (wrong shape, wrong dtype, unknown option)."""
+
+
+class ConvergenceError(QdeqError, RuntimeError):
+    """A solve failed, and the caller asked for failures to be raised."""
+
+
+class CheckpointError(QdeqError, RuntimeError):
+    """A checkpoint that is damaged, missing, or belongs to another experiment."""
+
+
+class TrainingError(QdeqError, RuntimeError):
+    """Training cannot go on (the loss is not finite, the output folder is taken, ...)."""
+
+
+class PluginError(QdeqError, RuntimeError):
+    """A plug-in could not be loaded."""
+
+
+class ConvergenceWarning(UserWarning):
+    """A solve failed for some samples, whose best iterate is used."""
+
+
+def did_you_mean(word: object, allowed: Iterable[str]) -> str:
+    """Return ``" Did you mean 'x'?"`` for the closest allowed word, or an empty string."""
+    close = difflib.get_close_matches(str(word), list(allowed), n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""

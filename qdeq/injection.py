@@ -1,0 +1,45 @@
+"""The state's way back into the circuit: ``f(y, x) = q(x + s W y)``.
+
+W repeats each of the n measured values I/n times in a row (nearest-neighbour up-sampling), so that y, in the n-dimensional
+measurement space, lives in the I-dimensional input space of q.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+
+def upsample(y: Tensor, size: int) -> Tensor:
+    """Return ``W y``: each of the n entries of ``y [B, n]`` repeated ``size / n`` times in a row, ``[B, size]``."""
+    return y.repeat_interleave(size // y.shape[1], dim=1)
+
+
+def upsample_transposed(v: Tensor, size: int) -> Tensor:
+    """Return ``v W``, the sum over each run of ``I / size`` entries of the last dimension: ``[..., I]`` to ``[..., size]``."""
+    return v.unflatten(-1, (size, -1)).sum(-1)
+
+
+class InjectedFunction:
+    """``f(y, x) = q(x + s W y)`` for any q with a Jacobian.
+
+    Args:
+        function: q, from ``[B, I]`` to ``[B, n]``, with ``jacobian(inputs, create_graph=...)``.
+        scale: s, a number or a scalar tensor.
+    """
+
+    def __init__(self, function: Callable[[Tensor], Tensor], scale: Tensor | float = 1.0) -> None:
+        self._function: Any = function
+        self._scale = scale
+
+    def __call__(self, y: Tensor, x: Tensor) -> Tensor:
+        """Return f ``[B, n]`` at state y ``[B, n]`` and features x ``[B, I]``."""
+        return self._function(x + self._scale * upsample(y, x.shape[1]))
+
+    def jacobian(self, y: Tensor, x: Tensor, *, create_graph: bool = False) -> Tensor:
+        """Return ``∂f/∂y`` ``[B, n, n]``."""
+        inputs = x + self._scale * upsample(y, x.shape[1])
+        inner: Tensor = self._function.jacobian(inputs, create_graph=create_graph)
+        return self._scale * upsample_transposed(inner, y.shape[1])

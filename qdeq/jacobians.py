@@ -1,0 +1,78 @@
+"""Jacobians of a fixed-point function, and what they say about it.
+
+Everything is per sample and in the space of the state y that is solved for (for a QDEQ: the measurement space).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+
+def jacobian(
+    f: Callable[..., Tensor], y: Tensor, args: Sequence[Tensor] = (), *, create_graph: bool = False
+) -> Tensor:
+    """Return ``∂f/∂y`` as ``[B, N, N]``, N being the size of one sample's state.
+
+    Args:
+        f: ``f(y, *args)`` on ``[B, *S]``, each sample by itself. Its own ``f.jacobian(y, *args, create_graph=...)`` is
+            used where it has one; otherwise one evaluation and N vector-Jacobian products are.
+        y: ``[B, *S]``.
+        args: Tensors with the batch first.
+        create_graph: Whether the result can be differentiated.
+    """
+    batch, size = len(y), math.prod(y.shape[1:])
+    if hasattr(f, "jacobian"):
+        own: Tensor = f.jacobian(y, *args, create_graph=create_graph)
+        return own.reshape(batch, size, size)
+    with torch.enable_grad():
+        leaf = y.detach().requires_grad_()
+        value = f(leaf, *args).reshape(batch, size)
+        # Samples are independent, so the gradient of a sum over the batch holds each sample's own row.
+        rows = [
+            torch.autograd.grad(value[:, i].sum(), leaf, retain_graph=True, create_graph=create_graph)[0]
+            for i in range(size)
+        ]
+    return torch.stack([row.reshape(batch, size) for row in rows], dim=1)
+
+
+def vjp(f: Callable[..., Tensor], y: Tensor, cotangent: Tensor, args: Sequence[Tensor] = (), *, create_graph: bool = False) -> Tensor:
+    """Return ``uᵀ ∂f/∂y`` ``[B, *S]`` for cotangents u ``[B, *S]``; other arguments as in :func:`jacobian`."""
+    with torch.enable_grad():
+        leaf = y.detach().requires_grad_()
+        (product,) = torch.autograd.grad(f(leaf, *args), leaf, cotangent, create_graph=create_graph)
+    return product
+
+
+def squared_norm(matrix: Tensor) -> Tensor:
+    """Return ``||J||_F²`` ``[B]`` of matrices ``[B, N, N]``."""
+    return matrix.square().sum(dim=(1, 2))
+
+
+def hutchinson_norm(
+    f: Callable[..., Tensor],
+    y: Tensor,
+    args: Sequence[Tensor] = (),
+    *,
+    generator: torch.Generator | None = None,
+    create_graph: bool = False,
+) -> Tensor:
+    """Return an unbiased estimate ``[B]`` of ``||J||_F²`` from one random vector: ``||εᵀJ||²``, ε standard normal.
+
+    M. F. Hutchinson, Commun. Stat. Simul. Comput. 18 (1989); for DEQs, S. Bai et al., ICML 2021.
+    """
+    probe = torch.randn(y.shape, generator=generator, device=y.device, dtype=y.dtype)
+    return vjp(f, y, probe, args, create_graph=create_graph).flatten(1).square().sum(dim=1)
+
+
+def spectral_radius(matrix: Tensor) -> Tensor:
+    """Return the largest modulus ``[B]`` of the eigenvalues of matrices ``[B, N, N]``, complex pairs included."""
+    return torch.linalg.eigvals(matrix).abs().amax(dim=1)
+
+
+def spectral_norm(matrix: Tensor) -> Tensor:
+    """Return ``||J||_2`` ``[B]`` of matrices ``[B, N, N]``; below 1, f is a contraction near this point."""
+    return torch.linalg.matrix_norm(matrix, ord=2)

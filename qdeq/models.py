@@ -1,0 +1,139 @@
+"""Quantum functions, and the classifier of the paper built from one."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import Enum
+
+import torch
+from torch import Tensor, nn
+
+from qdeq.backends import Backend, FrozenFunction, get_backend
+from qdeq.circuit import Circuit
+from qdeq.equilibrium import Equilibrated, Equilibrium
+from qdeq.errors import CircuitError
+from qdeq.injection import upsample
+from qdeq.observables import Observable, Z
+
+
+@dataclass(frozen=True)
+class QuantumFunction:
+    """A circuit and observables on a backend: inputs and weights to expectations.
+
+    Args:
+        circuit: The circuit.
+        observables: What to measure; Z on every qubit by default.
+        backend: What runs it, by name or as an object.
+    """
+
+    circuit: Circuit
+    observables: tuple[Observable, ...] = ()
+    backend: Backend | str = "torch"
+
+    def __post_init__(self) -> None:
+        chosen = tuple(self.observables) or tuple(Z(qubit) for qubit in range(self.circuit.num_qubits))
+        object.__setattr__(self, "observables", chosen)
+        object.__setattr__(self, "backend", get_backend(self.backend))
+
+    def at(self, weights: Tensor) -> FrozenFunction:
+        """Freeze the weights ``[P]``, for as many evaluations as a solver wants."""
+        assert isinstance(self.backend, Backend)
+        return self.backend.at(self.circuit, weights, self.observables)
+
+    def __call__(self, inputs: Tensor, weights: Tensor) -> Tensor:
+        """Return the expectations ``[B, O]`` at inputs ``[B, I]`` and weights ``[P]``."""
+        return self.at(weights)(inputs)
+
+
+class _Default(Enum):
+    MODEL = "the model's own mode"
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What the classifier returns: ``logits [B, K]``, and how the equilibrium that they rest on was had."""
+
+    logits: Tensor
+    equilibrium: Equilibrated
+
+
+class QDEQClassifier(nn.Module):
+    """The paper's classifier: equilibrium of a measured circuit, up-sampled, dropout, ReLU, linear layer.
+
+    Args:
+        function: n qubits, n observables, and a number of inputs that n divides.
+        num_classes: K.
+        equilibrium: The equilibrium layer.
+        layers: None to solve for the equilibrium (IMPLICIT); L to apply the circuit L times (DIRECT).
+        num_features: I; the circuit's number of inputs by default.
+        state_scale: First value of s in ``x + s W y``.
+        learn_state_scale: Whether s is trained.
+        dropout: Dropout probability before the ReLU.
+        generator: Source of the first weights (CPU): angles uniform in (-π, π), linear layer as in PyTorch.
+    """
+
+    def __init__(
+        self,
+        function: QuantumFunction,
+        num_classes: int,
+        *,
+        equilibrium: Equilibrium | None = None,
+        layers: int | None = None,
+        num_features: int | None = None,
+        state_scale: float = 1.0,
+        learn_state_scale: bool = False,
+        dropout: float = 0.05,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.function = function
+        self.circuit = function.circuit
+        self.state_size = len(function.observables)
+        features = self.circuit.num_inputs if num_features is None else num_features
+        if features < self.circuit.num_inputs or features % self.state_size:
+            raise CircuitError(
+                f"{features} features do not fit: the circuit takes {self.circuit.num_inputs} inputs, "
+                f"and the {self.state_size} measured values have to divide their number"
+            )
+        self.equilibrium = equilibrium or Equilibrium()
+        self.layers = layers
+        self.dropout = dropout
+        self.weights = nn.Parameter((2 * torch.rand(self.circuit.num_weights, generator=generator) - 1) * math.pi)
+        scale = torch.tensor(float(state_scale))
+        if learn_state_scale:
+            self.state_scale: Tensor = nn.Parameter(scale)
+        else:
+            self.register_buffer("state_scale", scale)
+        self.readout = nn.Linear(features, num_classes)
+        bound = 1 / math.sqrt(features)
+        for parameter in (self.readout.weight, self.readout.bias):
+            nn.init.uniform_(parameter, -bound, bound, generator=generator)
+
+    def forward(
+        self,
+        x: Tensor,
+        *,
+        layers: int | None | _Default = _Default.MODEL,
+        generator: torch.Generator | None = None,
+    ) -> Prediction:
+        """Classify features.
+
+        Args:
+            x: ``[B, I]``.
+            layers: Overrides the model's mode for this call: L direct layers, or None for the equilibrium.
+            generator: Source of the dropout mask and of the Jacobian's random vector.
+        """
+        chosen = self.layers if isinstance(layers, _Default) else layers
+        f, rows = self.function.at(self.weights).inject(x, self.state_scale, self.state_size)
+        y0 = x.new_zeros(len(x), self.state_size)
+        if chosen is None:
+            found = self.equilibrium(f, y0, rows, generator=generator)
+        else:
+            found = self.equilibrium.direct(f, y0, rows, layers=chosen)
+        z = upsample(found.value, self.readout.in_features)
+        if self.training and self.dropout:
+            kept = torch.rand(z.shape, generator=generator, device=z.device, dtype=z.dtype) >= self.dropout
+            z = z * kept / (1 - self.dropout)
+        return Prediction(self.readout(torch.relu(z)), found)
+

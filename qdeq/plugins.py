@@ -1,0 +1,111 @@
+"""Plug-ins: one registry class over Python's entry points, used for backends, solvers and data sets alike.
+
+qdeq's own backends, solvers and data sets are registered the same way (see ``[project.entry-points]`` in pyproject.toml),
+so a plug-in from another package has no second-class path. Nothing is imported until it is asked for.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from pydantic import ValidationError
+
+from qdeq.errors import PluginError, QdeqError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The plug-ins of one entry-point group.
+
+    Args:
+        group: Entry-point group, for example ``"qdeq.solvers"``.
+        kind: What one of them is called in messages, for example ``"solver"``.
+    """
+
+    group: str
+    kind: str
+
+    def names(self) -> list[str]:
+        """Return the names of all installed plug-ins, sorted; none of them is imported."""
+        return sorted(_entry_points(self.group))
+
+    def load(self, name: str) -> Any:
+        """Import and return the object registered under ``name``.
+
+        Raises:
+            PluginError: There is no such plug-in, or importing it failed.
+        """
+        found = _entry_points(self.group)
+        if name not in found:
+            raise PluginError(
+                f"unknown {self.kind} {name!r}; installed: {', '.join(self.names()) or 'none'}."
+                f"{did_you_mean(name, found)}"
+            )
+        entry = found[name]
+        try:
+            return entry.load()
+        except PluginError:
+            raise
+        except Exception as error:  # a plug-in may fail in any way; it is named, and the others go on
+            raise PluginError(
+                f"{self.kind} {name!r} ({entry.value}) could not be loaded: {type(error).__name__}: {error}"
+            ) from error
+
+    def build(self, choice: Any, base: type, error: type[QdeqError]) -> Any:
+        """Return the plug-in that ``choice`` describes, with its options checked.
+
+        Args:
+            choice: A name, a mapping ``{"name": ..., option: value, ...}``, or an instance of ``base``, returned as it is.
+            base: What a plug-in of this group has to be an instance of.
+            error: Raised where the choice names none, or an option is unknown or out of range.
+
+        Raises:
+            PluginError: There is no such plug-in, it cannot be loaded, or it is no ``base``.
+        """
+        if isinstance(choice, base):
+            return choice
+        options = dict(choice) if isinstance(choice, Mapping) else {"name": choice}
+        name = options.pop("name", None)
+        if not isinstance(name, str) or not all(isinstance(option, str) for option in options):
+            raise error(
+                f"a {self.kind} is a name or a mapping with 'name' and its options, not {choice!r}; "
+                f"installed: {', '.join(self.names()) or 'none'}"
+            )
+        plugin = self.load(name)
+        try:
+            made = plugin(**options)
+        except ValidationError as invalid:
+            raise error(_explain(f"{self.kind} {name!r}", plugin, invalid)) from invalid
+        if not isinstance(made, base):
+            raise PluginError(f"{self.kind} {name!r} is {plugin!r}, which is no {base.__module__}.{base.__qualname__}")
+        return made
+
+
+def _explain(what: str, plugin: Any, invalid: ValidationError) -> str:
+    """Return one line that names every bad option, and one that says what is allowed."""
+    allowed = [field.name for field in dataclasses.fields(plugin)] if dataclasses.is_dataclass(plugin) else []
+    problems = []
+    for item in invalid.errors(include_url=False):
+        option = ".".join(map(str, item["loc"]))
+        if item["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+            problems.append(f"unknown option {option!r}.{did_you_mean(option, allowed)}")
+        elif item["type"].startswith("missing"):
+            problems.append(f"option {option!r} is missing")
+        else:
+            problems.append(f"{option}: {item['msg'].lower()}, not {item['input']!r}")
+    return f"{what}: {'; '.join(problems)}\nIts options are: {', '.join(allowed) or 'none'}."
+
+
+@cache
+def _entry_points(group: str) -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=group)}
+
+
+SOLVERS = Registry("qdeq.solvers", "solver")
+BACKENDS = Registry("qdeq.backends", "backend")
+DATASETS = Registry("qdeq.datasets", "data set")

@@ -1,0 +1,166 @@
+"""The curves of a run, from its metrics.jsonl."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+TRAIN = "#2f6f9f"
+COLOURS = {"train": TRAIN, "validation": "#d1602f"}
+INK, AXIS, FAINT, WARMUP = "#333333", "#999999", "#e4e4e4", "#f3efe2"
+
+
+def plot_curves(metrics: Path, picture: Path) -> None:
+    """Draw the curves of a run into a file, whose ending names the format.
+
+    Args:
+        metrics: A run's metrics.jsonl.
+        picture: The file to write, e.g. curves.png.
+    """
+    records = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
+    draw_curves(records).savefig(picture, dpi=130)
+
+
+def draw_curves(records: Sequence[dict[str, Any]]) -> Figure:
+    """Return a figure of loss, accuracy, residual and evaluations over the epochs.
+
+    Args:
+        records: The lines of a metrics.jsonl.
+    """
+    # a Figure of its own, not pyplot: no global state and no window system
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    steps = [record for record in records if record["kind"] == "step"]
+    epochs = [record for record in records if record["kind"] == "epoch"]
+    figure = Figure(figsize=(10.5, 7.2), layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1))
+    loss, accuracy, residual, evaluations = figure.subplots(2, 2, sharex=True).flat
+    per_epoch = max(1, len(steps) / max(1, steps[-1]["epoch"])) if steps else 1
+
+    _line(loss, _over(steps, per_epoch), [record["loss"] for record in steps], TRAIN, alpha=0.25, width=0.7)
+    for split, colour in COLOURS.items():
+        for axes, key, factor in ((loss, "loss", 1), (accuracy, "accuracy", 100), (evaluations, "evaluations", 1)):
+            _line(axes, _numbers(epochs), _values(epochs, split, key, factor), colour)
+        for key, style in (("residual_mean", "-"), ("residual_max", ":")):
+            _line(residual, _numbers(epochs), _values(epochs, split, key), colour, style=style)
+
+    _finish(loss, "Loss", "cross entropy [nats]")
+    _finish(accuracy, "Accuracy", "correct samples [%]")
+    _finish(residual, "Residual of the equilibrium", "||f(y) - y|| / ||f(y)||, per sample")
+    _finish(evaluations, "Solver effort", "evaluations of f per sample")
+    _decades(residual)
+    evaluations.set_ylim(bottom=0)
+    for axes in (loss, accuracy, residual, evaluations):
+        _mark(axes, steps, epochs, per_epoch)
+    for axes in (residual, evaluations):
+        axes.set_xlabel("epoch", color=INK)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    _name_best(accuracy, epochs)
+    _legends(figure, residual, warmup=bool(loss.patches))
+    return figure
+
+
+def _over(steps: Sequence[dict[str, Any]], per_epoch: float) -> list[float]:
+    """Return where the steps stand on the axis of epochs."""
+    return [step["step"] / per_epoch for step in steps]
+
+
+def _numbers(epochs: Sequence[dict[str, Any]]) -> list[int]:
+    return [epoch["epoch"] for epoch in epochs]
+
+
+def _values(epochs: Sequence[dict[str, Any]], split: str, key: str, factor: float = 1) -> list[float | None]:
+    values = [epoch[split][key] for epoch in epochs]
+    return [None if value is None else factor * value for value in values]
+
+
+def _line(
+    axes: Axes,
+    x: Sequence[float],
+    y: Sequence[float | None],
+    colour: str,
+    *,
+    style: str = "-",
+    alpha: float = 1.0,
+    width: float = 1.7,
+) -> None:
+    points = [(at, value) for at, value in zip(x, y, strict=True) if value is not None]
+    if points:
+        (drawn,) = axes.plot(*zip(*points, strict=True), style, color=colour, alpha=alpha, linewidth=width)
+        if len(points) < 8:
+            drawn.set(marker="o", markersize=4)
+
+
+def _finish(axes: Axes, title: str, unit: str) -> None:
+    axes.set_title(title, loc="left", fontsize=11, fontweight="bold", color=INK)
+    axes.set_ylabel(unit, color=INK)
+    axes.grid(color=FAINT, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(AXIS)
+    axes.tick_params(colors=INK, length=3)
+    if not axes.lines:
+        axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", color=INK)
+
+
+def _decades(axes: Axes) -> None:
+    """Use a logarithmic scale that spans at least two decades, so that noise does not look like a trend."""
+    data = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in axes.lines] or [np.empty(0)])
+    values = data[data > 0]
+    if len(values):
+        axes.set_yscale("log")
+        low, high = math.log10(values.min()) - 0.2, math.log10(values.max()) + 0.2
+        spare = max(0.0, 2 - (high - low)) / 2
+        axes.set_ylim(10 ** (low - spare), 10 ** (high + spare))
+
+
+def _mark(axes: Axes, steps: Sequence[dict[str, Any]], epochs: Sequence[dict[str, Any]], per_epoch: float) -> None:
+    """Shade the warm-up, and draw a line at the epoch of the best checkpoint."""
+    direct = [step["step"] for step in steps if step["layers"] is not None]
+    if direct and len(direct) < len(steps):
+        axes.axvspan(0, direct[-1] / per_epoch, color=WARMUP, zorder=0, linewidth=0)
+    best = [epoch["epoch"] for epoch in epochs if epoch["best"]]
+    if best:
+        axes.axvline(best[-1], color=INK, linewidth=0.9, linestyle=(0, (2, 3)), zorder=1)
+
+
+def _name_best(axes: Axes, epochs: Sequence[dict[str, Any]]) -> None:
+    best = [epoch for epoch in epochs if epoch["best"] and epoch["validation"]["accuracy"] is not None]
+    if not best:
+        return
+    epoch, value = best[-1]["epoch"], 100 * best[-1]["validation"]["accuracy"]
+    axes.plot([epoch], [value], "o", color=COLOURS["validation"], markersize=6, markeredgecolor="white")
+    early = epoch < epochs[-1]["epoch"] / 2
+    axes.annotate(
+        f"best checkpoint\nepoch {epoch}: {value:.1f} %",
+        (epoch, 0.06),
+        xycoords=axes.get_xaxis_transform(),
+        textcoords="offset points",
+        xytext=(8 if early else -8, 0),
+        ha="left" if early else "right",
+        fontsize=9,
+        color=INK,
+    )
+
+
+def _legends(figure: Figure, residual: Axes, *, warmup: bool) -> None:
+    """One legend for all panels, and one for the two kinds of line in the residual's."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    handles: list[Any] = [Line2D([], [], color=colour, linewidth=2, label=split) for split, colour in COLOURS.items()]
+    if warmup:
+        handles.append(Patch(color=WARMUP, label="warm-up (direct layers)"))
+    figure.legend(handles=handles, loc="outside upper right", ncols=len(handles), frameon=False, fontsize=10)
+    if residual.lines:
+        worst = Line2D([], [], color=INK, linestyle=":", label="worst sample")
+        residual.legend(handles=[worst, Line2D([], [], color=INK, label="mean")], loc="best", frameon=False, fontsize=9)

@@ -1,0 +1,76 @@
+"""What an experiment file describes, before it is run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from qdeq.builders import build_data, build_model
+from qdeq.spec import ExperimentSpec
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from qdeq.circuit import Circuit
+
+
+def experiment_report(spec: ExperimentSpec, *, width: int = 100) -> RenderableType:
+    """Return the resolved settings, the circuit with its size, and the parameters.
+
+    The data are read only where the spec does not say what the classes are.
+
+    Args:
+        spec: The experiment.
+        width: Characters in a line of the circuit's drawing.
+    """
+    classes = len(spec.data.classes) if spec.data.classes else len(build_data(spec).class_names)
+    on_cpu = spec.model_copy(update={"training": spec.training.model_copy(update={"device": "cpu"})})
+    model = build_model(on_cpu, classes)
+    return Group(
+        _heading("Experiment"),
+        Text(spec.to_yaml().rstrip()),
+        Text(f"# content hash {spec.content_hash}\n"),
+        _heading("Circuit"),
+        Text(model.circuit.draw(max_width=width), no_wrap=True, overflow="ignore"),
+        Text(""),
+        _size_table(model.circuit),
+        Text(""),
+        _heading("Parameters"),
+        _parameter_table(model),
+    )
+
+
+def _heading(title: str) -> Text:
+    return Text(title, style="bold")
+
+
+def _size_table(circuit: Circuit) -> Table:
+    """Depth and gate counts, with and without the preparation of the amplitude encoding."""
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for column in ("", "without preparation", "with preparation"):
+        table.add_column(column, justify="right" if column else "left")
+    counts = [circuit.gate_counts(preparation=preparation) for preparation in (False, True)]
+    table.add_row("depth", *(str(circuit.depth(preparation=preparation)) for preparation in (False, True)))
+    table.add_row("gates", *(str(sum(count.values())) for count in counts))
+    for gate in sorted(counts[0] | counts[1]):
+        table.add_row(f"  {gate}", *(str(count.get(gate, 0)) for count in counts))
+    table.add_row("inputs", *[str(circuit.num_inputs)] * 2)
+    table.add_row("weights", *[str(circuit.num_weights)] * 2)
+    return table
+
+
+def _parameter_table(model: nn.Module) -> Table:
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, show_footer=True)
+    trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
+    table.add_column("name", "total")
+    table.add_column("shape", justify="right")
+    table.add_column("type")
+    table.add_column("count", str(sum(value.numel() for value in trained.values())), justify="right")
+    for name, value in trained.items():
+        shape = " x ".join(map(str, value.shape)) or "scalar"
+        table.add_row(name, shape, str(value.dtype).removeprefix("torch."), str(value.numel()))
+    return table

@@ -1,0 +1,114 @@
+"""The final table of a run, for a terminal or a log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from qdeq.solvers import Status
+from qdeq.training.folder import RunFolder
+
+if TYPE_CHECKING:
+    from qdeq.training.evaluate import RunEvaluation
+    from qdeq.training.metrics import Metrics
+    from qdeq.training.summary import RunSummary
+
+ABSENT = "-"
+
+
+def summary_table(summary: RunSummary) -> RenderableType:
+    """Return the figures of a finished run, and where its files are."""
+    facts = {
+        "checkpoint": (
+            f"best: epoch {summary.best_epoch} of {summary.epochs}, step {summary.best_step} of {summary.steps}"
+        ),
+        "parameters trained": f"{summary.parameters:,}",
+        "time": f"{summary.seconds:.1f} s ({summary.samples_per_second:,.0f} samples/s in training)",
+        "peak memory": ", ".join(f"{value:,.0f} MiB ({_PLACES[key]})" for key, value in summary.memory.items()),
+        "backend": f"{summary.backend} on {summary.device}",
+        "failed solves": f"{sum(summary.failed.values()):,} of {summary.solves:,} in training",
+    }
+    if not summary.solves:
+        facts["failed solves"] = "none: direct layers are not solved for"
+    if summary.adjoint_failed:
+        facts["failed solves"] += f", and {summary.adjoint_failed:,} backward"
+    folder = RunFolder(summary.folder)
+    paths = (folder.checkpoint("best"), folder.checkpoint("last"), folder.metrics, folder.summary, folder.curves)
+    return Group(
+        _metrics_table(f"{summary.name}, seed {summary.seed}", summary.validation, summary.test),
+        _facts(facts),
+        *_explain(summary.failed, summary.validation.failed, summary.test.failed),
+        Text("files:"),
+        *(Text(f"  {path}", no_wrap=True, overflow="ignore") for path in (folder.spec, *paths)),
+    )
+
+
+def evaluation_table(evaluation: RunEvaluation) -> RenderableType:
+    """Return the figures of a saved run that was evaluated again."""
+    info = evaluation.checkpoint.info
+    return Group(
+        _metrics_table(evaluation.spec.name, evaluation.validation, evaluation.test),
+        _facts({"checkpoint": f"{evaluation.checkpoint.path.stem}: epoch {info.epoch}, step {info.step}"}),
+        *_explain(evaluation.validation.failed, evaluation.test.failed),
+        Text(f"file: {evaluation.checkpoint.path}", no_wrap=True, overflow="ignore"),
+    )
+
+
+_PLACES = {"process_mib": "process", "device_mib": "tensors on the GPU"}
+
+
+def _metrics_table(title: str, validation: Metrics, test: Metrics) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold")
+    table.box, table.show_edge, table.pad_edge = SIMPLE_HEAD, False, False
+    table.add_column("")
+    for split in ("validation", "test"):
+        table.add_column(split, justify="right")
+    both = (validation, test)
+    table.add_row("accuracy", *(percent(split.accuracy) for split in both), style="bold")
+    table.add_row("loss", *(number(split.loss) for split in both))
+    table.add_row("residual, mean", *(residual(split, split.residual_mean) for split in both))
+    table.add_row("residual, worst sample", *(residual(split, split.residual_max) for split in both))
+    table.add_row("converged", *(percent(split.converged) for split in both))
+    for status in Status:
+        key = status.name.lower()
+        if status is not Status.CONVERGED and any(key in split.failed for split in both):
+            table.add_row(f"failed: {key}", *(f"{split.failed.get(key, 0):,}" for split in both), style="yellow")
+    table.add_row("evaluations per solve", *(number(split.evaluations, ".2f") for split in both))
+    table.add_row("samples", *(f"{split.samples:,}" for split in both))
+    return table
+
+
+def _facts(facts: Mapping[str, str]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    for key, value in facts.items():
+        table.add_row(Text(key), Text(value))
+    return table
+
+
+def _explain(*failures: Mapping[str, int]) -> list[Text]:
+    """Say once of each kind of failure what it is and what helps."""
+    seen = {key for counts in failures for key in counts}
+    found = [status for status in Status if status.name.lower() in seen]
+    return [Text(f"{status.name.lower()}: {status.message}. Remedy: {status.remedy}.", "yellow") for status in found]
+
+
+def percent(share: float | None) -> str:
+    """Return a share as ``91.2 %``."""
+    return ABSENT if share is None else f"{100 * share:.1f} %"
+
+
+def number(value: float | None, form: str = ".4f") -> str:
+    """Return a number, or a dash for none."""
+    return ABSENT if value is None else format(value, form)
+
+
+def residual(metrics: Metrics, value: float | None) -> str:
+    """Return a residual; one that was measured but is not finite is said to be so."""
+    if value is None and Status.NON_FINITE.name.lower() in metrics.failed:
+        return "not finite"
+    return number(value, ".1e")

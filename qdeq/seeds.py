@@ -1,0 +1,21 @@
+"""One seed tree: every random stream of a run is named by a path below the run's seed.
+
+A stream is derived, never continued, so that a resumed run or another batch order draws the same numbers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import torch
+
+
+def derive_seed(seed: int, *path: str | int) -> int:
+    """Return the 63-bit seed of the stream ``path`` (say ``"dropout", step``) below the root ``seed``."""
+    name = "/".join(map(str, (seed, *path)))
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") >> 1
+
+
+def torch_generator(seed: int, *path: str | int, device: str | torch.device = "cpu") -> torch.Generator:
+    """Return a generator at the start of the stream ``path`` below the root ``seed``."""
+    return torch.Generator(device=device).manual_seed(derive_seed(seed, *path))

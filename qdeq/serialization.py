@@ -1,0 +1,82 @@
+"""Circuits as JSON text, there and back. The text may come from anybody: reading it raises CircuitError or nothing.
+
+``{"format": "qdeq-circuit", "version": 1, "num_qubits": n, "operations": [...]}``, where an operation is
+``[name, qubits, angles]`` or ``["AmplitudeEncoding", num_features, values or null]`` and an angle is a number or
+``["input" | "weight", index, scale, offset]``.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from qdeq.circuit import Circuit
+from qdeq.errors import CircuitError
+from qdeq.operations import AmplitudeEncoding, Angle, Gate, Input, Operation, Weight
+
+_KINDS: dict[str, type[Input] | type[Weight]] = {"input": Input, "weight": Weight}
+
+
+def circuit_to_json(circuit: Circuit) -> str:
+    """Return the circuit as JSON text without spaces; equal circuits give the same text."""
+    return json.dumps(
+        {
+            "format": "qdeq-circuit",
+            "version": 1,
+            "num_qubits": circuit.num_qubits,
+            "operations": [_operation_to_data(operation) for operation in circuit.operations],
+        },
+        separators=(",", ":"),
+    )
+
+
+def circuit_from_json(text: str) -> Circuit:
+    """Read what :func:`circuit_to_json` wrote.
+
+    Raises:
+        CircuitError: The text is not a circuit.
+    """
+    try:
+        data = json.loads(text)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise CircuitError(f"not a circuit: invalid JSON ({error})") from error
+    if not isinstance(data, dict) or data.get("format") != "qdeq-circuit" or data.get("version") != 1:
+        raise CircuitError('not a circuit: expected {"format": "qdeq-circuit", "version": 1, ...}')
+    operations = data.get("operations")
+    if set(data) != {"format", "version", "num_qubits", "operations"} or not isinstance(operations, list):
+        raise CircuitError("not a circuit: expected exactly format, version, num_qubits and a list of operations")
+    return Circuit(data["num_qubits"], tuple(_operation_from_data(item, at) for at, item in enumerate(operations)))
+
+
+def _operation_to_data(operation: Operation) -> list[Any]:
+    if isinstance(operation, AmplitudeEncoding):
+        values = None if operation.values is None else list(operation.values)
+        return ["AmplitudeEncoding", operation.num_features, values]
+    return [operation.name, list(operation.qubits), [_angle_to_data(angle) for angle in operation.angles]]
+
+
+def _angle_to_data(angle: Angle) -> float | list[Any]:
+    if isinstance(angle, Input | Weight):
+        return ["input" if isinstance(angle, Input) else "weight", angle.index, angle.scale, angle.offset]
+    return angle
+
+
+def _operation_from_data(data: Any, position: int) -> Operation:
+    if not isinstance(data, list) or len(data) != 3:
+        raise CircuitError(f"operation {position}: expected [name, qubits, angles]")
+    name, first, second = data
+    if name == "AmplitudeEncoding":
+        if second is not None and not isinstance(second, list):
+            raise CircuitError(f"operation {position}: the values of AmplitudeEncoding must be a list or null")
+        return AmplitudeEncoding(first, None if second is None else tuple(second))
+    if not isinstance(name, str) or not isinstance(first, list) or not isinstance(second, list):
+        raise CircuitError(f"operation {position}: expected [name, qubits, angles]")
+    return Gate(name, first, [_angle_from_data(angle, position) for angle in second])
+
+
+def _angle_from_data(data: Any, position: int) -> Angle:
+    if not isinstance(data, list):
+        return data
+    if len(data) != 4 or not isinstance(data[0], str) or data[0] not in _KINDS:
+        raise CircuitError(f'operation {position}: an angle is a number or ["input" | "weight", index, scale, offset]')
+    return _KINDS[data[0]](*data[1:])

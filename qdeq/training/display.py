@@ -1,0 +1,154 @@
+"""A run on the screen: live where there is a terminal, a line now and then where there is none."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+from rich.text import Text
+
+from qdeq.reports.tables import number, percent, residual
+from qdeq.training.progress import Plan, Progress
+
+if TYPE_CHECKING:
+    from qdeq.training.metrics import EpochRecord, Metrics, StepRecord
+
+LINE_SECONDS = 3.0
+"""Without a terminal, at most one line in so many seconds, but always the first and the last epoch."""
+
+_SMOOTHING = 0.9
+
+
+def make_progress(console: Console) -> Progress:
+    """Return what suits the console."""
+    live = console.is_terminal and not console.is_dumb_terminal
+    return LiveDisplay(console) if live else LineDisplay(console)
+
+
+class LineDisplay(Progress):
+    """One line for an epoch, but not too many of them: for logs, pipes and notebooks' outputs.
+
+    Args:
+        console: Where to write.
+        seconds: Least time between two lines.
+    """
+
+    def __init__(self, console: Console, seconds: float = LINE_SECONDS) -> None:
+        self._console = console
+        self._seconds = seconds
+        self._written = 0.0
+        self._plan: Plan | None = None
+
+    def started(self, plan: Plan) -> None:
+        """Say how much there is to do."""
+        self._plan = plan
+        warm = f", the first {plan.warmup_steps:,} of them warm-up" if plan.warmup_steps else ""
+        self._print(f"{plan.name}: {plan.epochs} epochs, {plan.steps:,} steps{warm}")
+
+    def finished_epoch(self, record: EpochRecord) -> None:
+        """Write the epoch, if it is time."""
+        now, ends = time.monotonic(), {1, self._plan.epochs if self._plan else 1}
+        if record.epoch in ends or now - self._written >= self._seconds:
+            self._written = now
+            self._print(f"epoch {record.epoch}: {epoch_line(record)}")
+
+    def noted(self, message: str) -> None:
+        """Write the line."""
+        self._print(message)
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, soft_wrap=True, markup=False, highlight=False)
+
+
+class LiveDisplay(Progress):
+    """A bar over all steps, and below it the smoothed figures of training and those of the last validation.
+
+    Args:
+        console: A terminal.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bar = Bar(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            expand=True,
+        )
+        self._task = self._bar.add_task("starting", total=None)
+        self._now = Text()
+        self._validation = Text()
+        self._live = Live(console=console, refresh_per_second=8, transient=True, get_renderable=self._render)
+        self._epochs = 0
+        self._smooth: dict[str, float] = {}
+
+    def started(self, plan: Plan) -> None:
+        """Show the empty bar."""
+        self._epochs = plan.epochs
+        self._bar.update(self._task, total=plan.steps)
+        self._live.start()
+
+    def stepped(self, record: StepRecord) -> None:
+        """Move the bar."""
+        metrics = record.metrics
+        rate = metrics.samples / max(record.seconds, 1e-9)
+        what = "direct, " if record.layers is not None else ""
+        figures = {
+            "loss": number(self._average("loss", metrics.loss), ".3f"),
+            "accuracy": percent(self._average("accuracy", metrics.accuracy)),
+            "residual": residual(metrics, metrics.residual_mean),
+            "solver steps": number(self._average("evaluations", metrics.evaluations), ".1f"),
+            "samples/s": number(self._average("rate", rate), ",.0f"),
+        }
+        self._bar.update(self._task, completed=record.step, description=f"epoch {record.epoch}/{self._epochs}")
+        self._now = Text(f"{what}training    " + "  ".join(f"{key} {value}" for key, value in figures.items()))
+
+    def finished_epoch(self, record: EpochRecord) -> None:
+        """Show the validation."""
+        self._validation = Text(f"validation  {figures_line(record.validation)}  (epoch {record.epoch})")
+
+    def noted(self, message: str) -> None:
+        """Write the line above the bar."""
+        self._console.print(message, soft_wrap=True, markup=False, highlight=False)
+
+    def closed(self) -> None:
+        """Take the bar away."""
+        self._live.stop()
+
+    def _render(self) -> Group:
+        lines = [line for line in (self._now, self._validation) if line]
+        return Group(self._bar.get_renderable(), *lines)
+
+    def _average(self, key: str, value: float | None) -> float | None:
+        if value is None:
+            return None
+        self._smooth[key] = _SMOOTHING * self._smooth.get(key, value) + (1 - _SMOOTHING) * value
+        return self._smooth[key]
+
+
+def epoch_line(record: EpochRecord) -> str:
+    """Return the figures of an epoch in one line."""
+    rate = record.train.samples / max(record.seconds, 1e-9)
+    best = ", best so far" if record.best else ""
+    return (
+        f"train loss {number(record.train.loss, '.3f')} accuracy {percent(record.train.accuracy)}, "
+        f"validation {figures_line(record.validation, ' ')}, {rate:,.0f} samples/s{best}"
+    )
+
+
+def figures_line(metrics: Metrics, gap: str = "  ") -> str:
+    """Return loss, accuracy, residual and evaluations."""
+    failed = sum(metrics.failed.values())
+    figures = {
+        "loss": number(metrics.loss, ".3f"),
+        "accuracy": percent(metrics.accuracy),
+        "residual": residual(metrics, metrics.residual_mean),
+        "solver steps": number(metrics.evaluations, ".1f"),
+    }
+    return gap.join(f"{key} {value}" for key, value in figures.items()) + (f"{gap}failed {failed}" if failed else "")

@@ -1,0 +1,78 @@
+"""Evaluation: a split through a model, and a saved run again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn import functional as F
+
+from qdeq.builders import build_data, build_model
+from qdeq.data import FeatureSplits, Split
+from qdeq.spec import ExperimentSpec
+from qdeq.training.checkpoints import Checkpoint, load_checkpoint
+from qdeq.training.environment import check_device
+from qdeq.training.folder import RunFolder
+from qdeq.training.metrics import Metrics, Outcomes
+
+if TYPE_CHECKING:
+    from qdeq.models import QDEQClassifier
+
+BATCH = 256
+"""Images evaluated together; it has to be the same in training and later for figures equal to the last digit."""
+
+
+@dataclass(frozen=True, eq=False)
+class RunEvaluation:
+    """A saved run, evaluated again."""
+
+    spec: ExperimentSpec
+    checkpoint: Checkpoint
+    validation: Metrics
+    test: Metrics
+
+
+def evaluate(model: QDEQClassifier, split: Split) -> Metrics:
+    """Return the figures of a split, on the model's device, in its mode and without dropout."""
+    like = next(model.parameters())
+    was_training = model.training
+    model.eval()
+    parts = []
+    try:
+        with torch.no_grad():
+            for features, labels in zip(split.features.split(BATCH), split.labels.split(BATCH), strict=True):
+                prediction = model(features.to(like))
+                targets = labels.to(like.device)
+                losses = F.cross_entropy(prediction.logits, targets, reduction="none")
+                parts.append(Outcomes.of(prediction, targets, losses))
+    finally:
+        model.train(was_training)
+    return Outcomes.join(parts).metrics()
+
+
+def evaluate_run(path: str | Path, *, checkpoint: str = "best", device: str | None = None) -> RunEvaluation:
+    """Evaluate a saved run on its validation and test split.
+
+    Args:
+        path: The output folder of a run.
+        checkpoint: ``"best"`` (lowest validation loss) or ``"last"``.
+        device: Another device than the one it was trained on.
+
+    Raises:
+        CheckpointError: There is no run or no such checkpoint, or it is damaged or of another experiment.
+        SpecError: The run's spec is damaged.
+        DataError: The data are no longer there.
+    """
+    folder = RunFolder(Path(path))
+    spec = folder.load_spec()
+    if device is not None:
+        spec = spec.model_copy(update={"training": spec.training.model_copy(update={"device": device})})
+    saved = load_checkpoint(folder.checkpoint(checkpoint))
+    saved.check_spec(spec)
+    check_device(spec.training.device)
+    splits: FeatureSplits = build_data(spec)
+    model = build_model(spec, len(splits.class_names))
+    saved.restore(model)
+    return RunEvaluation(spec, saved, evaluate(model, splits.validation), evaluate(model, splits.test))

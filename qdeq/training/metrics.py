@@ -1,0 +1,188 @@
+"""What is measured of a batch, an epoch or a split: one value a sample first, so that batches add up exactly."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from qdeq.solvers import Status
+
+if TYPE_CHECKING:
+    from qdeq.models import Prediction
+
+FloatArray = np.ndarray[Any, np.dtype[np.float64]]
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Figures of a set of samples. None where a figure was not measured, or is not finite.
+
+    Attributes:
+        samples: Number of samples.
+        loss: Mean cross entropy [nats], without the Jacobian penalty.
+        accuracy: Share of samples whose largest logit is their class.
+        residual_mean: Mean of ``||f(y) - y||_2 / ||f(y)||_2`` over the samples where it is finite, in y-space.
+        residual_max: The worst sample's.
+        converged: Share of samples whose solve converged; None for direct layers.
+        failed: Samples whose solve failed, by name of their status; only those that occur.
+        evaluations: Mean number of evaluations of f that the forward solve spent on a sample.
+    """
+
+    samples: int
+    loss: float | None
+    accuracy: float | None
+    residual_mean: float | None = None
+    residual_max: float | None = None
+    converged: float | None = None
+    failed: dict[str, int] = field(default_factory=dict)
+    evaluations: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Outcomes:
+    """One row a sample, on the host: its loss, whether it was right, and how its solve went.
+
+    ``residual`` and ``status`` are NaN where they were not measured.
+    """
+
+    loss: FloatArray
+    correct: FloatArray
+    evaluations: FloatArray
+    residual: FloatArray
+    status: FloatArray
+
+    @classmethod
+    def of(cls, prediction: Prediction, labels: Tensor, losses: Tensor) -> Outcomes:
+        """Collect a batch; one transfer from the device."""
+        found = prediction.equilibrium
+        unknown = torch.full_like(losses, math.nan)
+        columns = (
+            losses.detach(),
+            prediction.logits.argmax(dim=1) == labels,
+            found.evaluations,
+            unknown if found.relative_residual is None else found.relative_residual,
+            unknown if found.status is None else found.status,
+        )
+        return cls(*torch.stack([column.detach().to(torch.float64) for column in columns]).cpu().numpy())
+
+    @classmethod
+    def join(cls, parts: Sequence[Outcomes]) -> Outcomes:
+        """Put batches together."""
+        names = ("loss", "correct", "evaluations", "residual", "status")
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+    def metrics(self) -> Metrics:
+        """Return the figures of all samples."""
+        solved = self.status[~np.isnan(self.status)]
+        counts = {status: int((solved == status).sum()) for status in Status}
+        measured = self.residual[~np.isnan(self.residual)]
+        usable = measured[np.isfinite(measured)]
+        return Metrics(
+            samples=len(self.loss),
+            loss=finite(self.loss.mean()),
+            accuracy=finite(self.correct.mean()),
+            residual_mean=float(usable.mean()) if len(usable) else None,
+            residual_max=finite(measured.max()) if len(measured) else None,
+            converged=counts[Status.CONVERGED] / len(solved) if len(solved) else None,
+            failed={name(status): n for status, n in counts.items() if n and status is not Status.CONVERGED},
+            evaluations=finite(self.evaluations.mean()),
+        )
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """One training step.
+
+    Attributes:
+        step: Steps are counted from 1.
+        epoch: Epochs are counted from 1.
+        layers: Direct layers that were trained; None for the equilibrium.
+        metrics: Of the batch, before the update.
+        penalty: ``||J||_F^2 / n``, mean over the batch, unweighted; None where it was not asked for.
+        gradient_norm: Norm of the whole gradient before clipping.
+        adjoint_residual: The worst sample's relative residual of the backward solve; None for direct layers.
+        adjoint_failed: Samples whose backward solve missed its tolerance.
+        seconds: Wall-clock time.
+    """
+
+    step: int
+    epoch: int
+    layers: int | None
+    metrics: Metrics
+    penalty: float | None
+    gradient_norm: float
+    adjoint_residual: float | None
+    adjoint_failed: int
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the line of metrics.jsonl. What differs between two equal runs stands under ``time`` alone."""
+        head = {"kind": "step", "step": self.step, "epoch": self.epoch, "layers": self.layers}
+        tail = {
+            "penalty": self.penalty,
+            "gradient_norm": self.gradient_norm,
+            "adjoint_residual_max": self.adjoint_residual,
+            "adjoint_failed": self.adjoint_failed,
+        }
+        return {**head, **asdict(self.metrics), **tail, "time": {"seconds": self.seconds}}
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One epoch: its training steps together, and the validation split after it.
+
+    Attributes:
+        epoch: Counted from 1.
+        step: Steps so far.
+        train: Over the epoch's steps: dropout on, weights moving.
+        validation: In the spec's mode, warm-up or not.
+        best: Whether the validation loss is the lowest so far.
+        seconds: Wall-clock time of steps and validation.
+    """
+
+    epoch: int
+    step: int
+    train: Metrics
+    validation: Metrics
+    best: bool
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the line of metrics.jsonl."""
+        data = {"kind": "epoch", "epoch": self.epoch, "step": self.step, "best": self.best}
+        both = {"train": asdict(self.train), "validation": asdict(self.validation)}
+        return {**data, **both, "time": {"seconds": self.seconds}}
+
+
+class MetricsWriter:
+    """Append records to a file, one JSON object a line, each on disk before the next step."""
+
+    def __init__(self, path: Path) -> None:
+        self._file: TextIO = path.open("w", encoding="utf-8")
+
+    def write(self, record: StepRecord | EpochRecord) -> None:
+        """Write one line."""
+        self._file.write(json.dumps(record.to_dict(), allow_nan=False) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def name(status: Status) -> str:
+    """Return a status as the files write it, such as ``max_steps``."""
+    return status.name.lower()
+
+
+def finite(value: Any) -> float | None:
+    """Return the number, or None: JSON has neither inf nor NaN."""
+    return float(value) if math.isfinite(value) else None

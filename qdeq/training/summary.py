@@ -1,0 +1,86 @@
+"""The final figures of a run: what summary.json holds and the final table shows."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from qdeq.errors import CheckpointError
+from qdeq.training.metrics import Metrics
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """The figures of a finished run.
+
+    Attributes:
+        name: Of the experiment.
+        spec_hash: ``ExperimentSpec.content_hash``.
+        qdeq_version: The version that ran it.
+        seed: Root of its random streams.
+        backend: Name of the backend and version of its software.
+        epochs: Epochs trained.
+        steps: Steps trained.
+        best_epoch: Epoch of the best checkpoint: the lowest validation loss.
+        best_step: Step of the best checkpoint.
+        parameters: Trained parameters.
+        train: The last epoch's training figures.
+        validation: The best checkpoint's, on the validation split.
+        test: The best checkpoint's, on the test split.
+        solves: Samples solved for in training.
+        failed: Solves that failed in training, by name of their status.
+        adjoint_failed: Backward solves that missed their tolerance in training.
+        device: Where it ran.
+        seconds: Wall-clock time of training and evaluation.
+        samples_per_second: Training throughput, validation left out.
+        memory: Peak memory [MiB]: ``process_mib``, and on a GPU ``device_mib``.
+        folder: Where the files are.
+    """
+
+    name: str
+    spec_hash: str
+    qdeq_version: str
+    seed: int
+    backend: str
+    epochs: int
+    steps: int
+    best_epoch: int
+    best_step: int
+    parameters: int
+    train: Metrics
+    validation: Metrics
+    test: Metrics
+    solves: int
+    failed: dict[str, int]
+    adjoint_failed: int
+    device: str
+    seconds: float
+    samples_per_second: float
+    memory: dict[str, float]
+    folder: Path
+
+    def to_json(self) -> str:
+        """Return summary.json. What differs between two equal runs stands under ``time`` and ``memory`` alone."""
+        data = asdict(self)
+        del data["folder"]  # a run may be moved
+        data["time"] = {key: data.pop(key) for key in ("seconds", "samples_per_second")}
+        data["memory"] = data.pop("memory")
+        return json.dumps({"format_version": 1, **data}, indent=2, allow_nan=False) + "\n"
+
+    @classmethod
+    def read(cls, path: Path) -> RunSummary:
+        """Read a summary.json.
+
+        Raises:
+            CheckpointError: It is missing or damaged.
+        """
+        try:
+            data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            del data["format_version"]
+            for split in ("train", "validation", "test"):
+                data[split] = Metrics(**data[split])
+            return cls(**data.pop("time"), **data, folder=path.parent)
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise CheckpointError(f"{path}: missing or damaged\nTrain the run to its end to have it.") from error

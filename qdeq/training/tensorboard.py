@@ -1,0 +1,41 @@
+"""The same figures for TensorBoard, where the extra is installed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from qdeq.training.metrics import EpochRecord, StepRecord
+
+_LEFT_OUT = ("step", "epoch", "samples", "layers")
+
+
+class TensorBoardLog:
+    """Write records as scalars: ``step/...``, ``train/...`` and ``validation/...``, all over the number of steps.
+
+    Args:
+        path: Folder of the files.
+    """
+
+    def __init__(self, path: Path) -> None:
+        from torch.utils.tensorboard import SummaryWriter  # here, because the package is an extra
+
+        self._writer: Any = SummaryWriter(log_dir=str(path))
+
+    def write(self, record: StepRecord | EpochRecord) -> None:
+        """Write one record."""
+        data = record.to_dict()
+        if isinstance(record, StepRecord):
+            groups = {"step": data}
+        else:
+            groups = {"train": data["train"], "validation": data["validation"]}
+        for group, figures in groups.items():
+            for key, value in figures.items():
+                if key not in _LEFT_OUT and isinstance(value, int | float):
+                    self._writer.add_scalar(f"{group}/{key}", value, record.step)
+            for status, count in figures["failed"].items():
+                self._writer.add_scalar(f"{group}/failed/{status}", count, record.step)
+
+    def close(self) -> None:
+        """Write what is left."""
+        self._writer.close()

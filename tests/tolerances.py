@@ -1,0 +1,34 @@
+"""Every tolerance of the tests of backends, equilibria, models and specs: named, and explained once."""
+
+EXACT64 = 1e-12
+"""Rounding of a few dozen float64 operations on numbers of order one."""
+
+EXACT64_DEEP = 1e-11
+"""The same for circuits of a hundred gates on ten qubits, and for sums over a thousand amplitudes."""
+
+SINGLE = 2e-5
+"""A circuit of up to a hundred gates in complex64 against complex128: about 100 x 1.2e-7, with room."""
+
+ZERO_GRADIENT = 1e-14
+"""A derivative that is zero by symmetry may keep the rounding of the terms that cancel; nothing more."""
+
+SOLVED = 1e-12
+"""Residual of the solves that finite differences go through."""
+
+FD_STEP = 1e-5
+"""Step of central differences in float64: truncation about 1e-10, cancellation SOLVED / FD_STEP about 1e-7."""
+
+FD_GRADIENT = 2e-6
+"""Central differences with FD_STEP through solves converged to SOLVED, against a gradient of order one."""
+
+FD_DIRECT = 1e-7
+"""The same where nothing is solved: truncation 1e-10 and cancellation 1e-16 / FD_STEP."""
+
+SAME_LINEAR_SYSTEM = 1e-9
+"""Two float64 solutions of one well-conditioned linear system, one of them iterative to 1e-12."""
+
+BATCH_FACTOR = 10.0
+"""Two solves of one sample to tolerance t agree to ||(1 - J)^-1|| (up to 6.5 on trained models) times t, with room."""
+
+FALSE_ALARM_Z = 4.9
+"""|z| of a standard normal variable that is exceeded with probability 1e-6."""
