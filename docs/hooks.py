@@ -7,9 +7,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import html
 import inspect
+import json
 import pkgutil
 import re
 from typing import Any
@@ -18,7 +18,7 @@ from latex2mathml.converter import convert
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
@@ -51,7 +51,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the reference pages."""
     for name in modules():
         # a package's own page has its docstring and what is defined in it; what it re-exports is on the modules' pages
-        page = f"---\nsearch:\n  boost: 0.5\n---\n# {name}\n\n::: {name}\n"
+        page = f"---\ntitle: {name}\nsearch:\n  boost: 0.5\n---\n::: {name}\n"
         files.append(File.generated(config, f"reference/{name}.md", content=page))
     return files
 
@@ -105,8 +105,6 @@ def _words(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
         return f"`{schema['const']}`"
     if "enum" in schema:
         return ", ".join(f"`{value}`" for value in schema["enum"])
-    if "pattern" in schema:
-        return f"text `{schema['pattern']}`"
     kind = schema.get("type")
     if kind == "array":
         if "prefixItems" in schema:
@@ -134,18 +132,12 @@ def option_tables(group: str) -> str:
             continue  # installed by chance beside the documentation's tools
         lines += ["", f"### `{name}` {{ #{group.rsplit('.', 1)[-1]}-{name} }}", "", _summary(plugin), ""]
         fields: dict[str, FieldInfo] = plugin.__pydantic_fields__
+        schemas = TypeAdapter(plugin).json_schema().get("properties", {})
         lines += _header() if fields else ["No options."]
         for option, field in fields.items():
-            kind = inspect.formatannotation(field.annotation).replace("pathlib.", "")
-            limits = [f"{sign} {getattr(m, key):g}" for m in field.metadata for key, sign in _LIMITS if hasattr(m, key)]
-            lines.append(
-                f"| `{option}` | {_cell(' '.join([kind, ', '.join(limits)]))} | {_default(field)} "
-                f"| {_cell(field.description)} |"
-            )
+            kind = _words(schemas[option], {})
+            lines.append(f"| `{option}` | {_cell(kind)} | {_default(field)} | {_cell(field.description)} |")
     return "\n".join(lines)
-
-
-_LIMITS = (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<"))
 
 
 def gate_table() -> str:
@@ -172,9 +164,8 @@ def command_reference() -> str:
         for parameter in command.params:
             if getattr(parameter, "hidden", False):
                 continue
-            names = ", ".join(parameter.opts) if parameter.param_type_name == "option" else parameter.make_metavar(
-                command.make_context(name, [], resilient_parsing=True)
-            )
+            option = parameter.param_type_name == "option"
+            names = ", ".join(parameter.opts) if option else parameter.metavar or parameter.name.upper()
             lines.append(f"| `{names}` | {_cell(getattr(parameter, 'help', '') or '')} |")
     return "\n".join(lines)
 
@@ -190,14 +181,11 @@ def _summary(thing: Any) -> str:
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
-    if field.default is PydanticUndefined or dataclasses.is_dataclass(field.default):
+    if field.default is PydanticUndefined:
         return ""
-    value = {None: "null", True: "true", False: "false"}.get(field.default) if _plain(field.default) else None
-    return f"`{value if value is not None else field.default}`"
-
-
-def _plain(value: Any) -> bool:
-    return value is None or isinstance(value, bool)
+    if field.default is None or isinstance(field.default, bool):
+        return f"`{json.dumps(field.default)}`"  # as YAML has it
+    return f"`{field.default}`"
 
 
 def _cell(text: str | None) -> str:

@@ -19,7 +19,7 @@ class AitkenState(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, config=SOLVER_CONFIG)
 class Aitken(Solver):
-    """Steffensen's iteration ``y - (f(y) - y)² / (f(f(y)) - 2 f(y) + y)`` in every component; two evaluations a step."""
+    """Steffensen's ``y - (f(y) - y)² / (f(f(y)) - 2 f(y) + y)`` in every component; two evaluations a step."""
 
     floor: Annotated[float, Field(gt=0, description="Smallest |denominator|; below it the step is plain.")] = 1e-6
 

@@ -1,7 +1,7 @@
 """The solvers without anything quantum: fixed points of any function, sample by sample.
 
-Kepler's equation E = M + e sin E, for a hundred mean anomalies M and four eccentricities e. Plain iteration slows down as
-e approaches 1; the others hardly notice.
+Kepler's equation E = M + e sin E, for a hundred mean anomalies M and four eccentricities e. Plain iteration slows down
+as e approaches 1; the others hardly notice.
 """
 
 import math

@@ -12,9 +12,7 @@ import torch
 from torch import Tensor
 
 
-def jacobian(
-    f: Callable[..., Tensor], y: Tensor, args: Sequence[Tensor] = (), *, create_graph: bool = False
-) -> Tensor:
+def jacobian(f: Callable[..., Tensor], y: Tensor, args: Sequence[Tensor] = (), *, create_graph: bool = False) -> Tensor:
     """Return ``∂f/∂y`` as ``[B, N, N]``, N being the size of one sample's state.
 
     Args:
@@ -39,7 +37,9 @@ def jacobian(
     return torch.stack([row.reshape(batch, size) for row in rows], dim=1)
 
 
-def vjp(f: Callable[..., Tensor], y: Tensor, cotangent: Tensor, args: Sequence[Tensor] = (), *, create_graph: bool = False) -> Tensor:
+def vjp(
+    f: Callable[..., Tensor], y: Tensor, cotangent: Tensor, args: Sequence[Tensor] = (), *, create_graph: bool = False
+) -> Tensor:
     """Return ``uᵀ ∂f/∂y`` ``[B, *S]`` for cotangents u ``[B, *S]``; other arguments as in :func:`jacobian`."""
     with torch.enable_grad():
         leaf = y.detach().requires_grad_()

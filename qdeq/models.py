@@ -105,7 +105,7 @@ class QDEQClassifier(nn.Module):
             self.state_scale: Tensor = nn.Parameter(scale)
         else:
             self.register_buffer("state_scale", scale)
-        self.readout = nn.Linear(features, num_classes)
+        self.readout = nn.utils.skip_init(nn.Linear, features, num_classes)  # draws nothing from the global generator
         bound = 1 / math.sqrt(features)
         for parameter in (self.readout.weight, self.readout.bias):
             nn.init.uniform_(parameter, -bound, bound, generator=generator)
@@ -123,7 +123,16 @@ class QDEQClassifier(nn.Module):
             x: ``[B, I]``.
             layers: Overrides the model's mode for this call: L direct layers, or None for the equilibrium.
             generator: Source of the dropout mask and of the Jacobian's random vector.
+
+        Raises:
+            CircuitError: Features of another number or precision than the model's.
         """
+        if x.dim() != 2 or x.shape[1] != self.readout.in_features:
+            raise CircuitError(f"the model takes features [batch, {self.readout.in_features}], not {list(x.shape)}")
+        if x.dtype != self.weights.dtype:
+            raise CircuitError(
+                f"the features are {x.dtype}, but the model is {self.weights.dtype}; convert one of them"
+            )
         chosen = self.layers if isinstance(layers, _Default) else layers
         f, rows = self.function.at(self.weights).inject(x, self.state_scale, self.state_size)
         y0 = x.new_zeros(len(x), self.state_size)
@@ -136,4 +145,3 @@ class QDEQClassifier(nn.Module):
             kept = torch.rand(z.shape, generator=generator, device=z.device, dtype=z.dtype) >= self.dropout
             z = z * kept / (1 - self.dropout)
         return Prediction(self.readout(torch.relu(z)), found)
-

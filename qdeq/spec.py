@@ -59,7 +59,9 @@ class DataSpec(_Section):
     normalise: Literal["train"] | tuple[float, Annotated[float, Field(gt=0)]] = Field(
         "train", description="Pixel normalisation: the training split's mean and standard deviation, or [mean, std]."
     )
-    split_seed: Count = Field(0, description="Seed of the splits; separate from the run's seed so that seeds share splits.")
+    split_seed: Count = Field(
+        0, description="Seed of the splits; separate from the run's seed so that seeds share splits."
+    )
     validation_fraction: float = Field(0.2, gt=0, lt=1, description="Part of the training images kept for validation.")
     limit: Positive | None = Field(None, description="At most so many training images; null for all.")
 
@@ -71,12 +73,16 @@ class ModelSpec(_Section):
     encoding: Literal["amplitude", "angle", "paper-angle"] = Field(
         "amplitude", description="How x + W y enters the circuit; paper-angle is the paper's layout for 4 or 10 qubits."
     )
-    ansatz: Literal["paper", "hardware-efficient", "strongly-entangling"] = Field("paper", description="Trainable circuit.")
+    ansatz: Literal["paper", "hardware-efficient", "strongly-entangling"] = Field(
+        "paper", description="Trainable circuit."
+    )
     ansatz_layers: Positive = Field(1, description="Repetitions of the ansatz, each with its own weights.")
     mode: Literal["implicit", "direct"] = Field(
         "implicit", description="Solve for the equilibrium, or apply the circuit `layers` times (the paper's DIRECT)."
     )
-    layers: Positive | None = Field(None, description="Applications of the circuit in direct mode; null in implicit mode.")
+    layers: Positive | None = Field(
+        None, description="Applications of the circuit in direct mode; null in implicit mode."
+    )
     state_scale: float = Field(1.0, description="Factor s of the injected state: the circuit sees x + s W y.")
     learn_state_scale: Flag = Field(False, description="Whether s is trained.")
     dropout: float = Field(0.05, ge=0, lt=1, description="Dropout probability in the read-out.")
@@ -84,7 +90,9 @@ class ModelSpec(_Section):
     @model_validator(mode="after")
     def _consistent(self) -> ModelSpec:
         if (self.mode == "direct") != (self.layers is not None):
-            raise ValueError("layers goes with mode: direct (e.g. --set model.mode=direct --set model.layers=5), and only with it")
+            raise ValueError(
+                "layers goes with mode: direct (e.g. --set model.mode=direct --set model.layers=5), and only with it"
+            )
         if self.encoding == "paper-angle" and self.qubits not in (4, 10):
             raise ValueError("encoding paper-angle is for 4 or 10 qubits; use encoding: angle")
         if self.encoding == "amplitude" and self.qubits**2 > 2**self.qubits:
@@ -100,7 +108,9 @@ class SolverSpec(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    name: str = Field("broyden", description="A registered solver; `qdeq solvers` lists them. Its options stand beside it.")
+    name: str = Field(
+        "broyden", description="A registered solver; `qdeq solvers` lists them. Its options stand beside it."
+    )
     on_failure: Literal["warn", "raise", "fallback"] = Field(
         "warn", description="A sample that does not converge: use its best iterate, stop, or try the fallback solvers."
     )
@@ -136,16 +146,22 @@ class TrainingSpec(_Section):
     batch_size: Positive = Field(256, description="Images in a step.")
     learning_rate: float = Field(0.005, gt=0, description="Adam's step size.")
     clip: float | None = Field(0.25, gt=0, description="Largest norm of the whole gradient; null for no clipping.")
-    warmup_steps: Count = Field(0, description="First so many steps train `warmup_layers` direct layers instead of the equilibrium.")
+    warmup_steps: Count = Field(
+        0, description="First so many steps train `warmup_layers` direct layers instead of the equilibrium."
+    )
     warmup_layers: Positive = Field(2, description="Layers of the warm-up.")
     jacobian_weight: float = Field(
-        0.0, ge=0, description="Weight of the regulariser ||J||_F^2 / n at the equilibrium, in y-space, mean over the batch."
+        0.0,
+        ge=0,
+        description="Weight of the regulariser ||J||_F^2 / n at the equilibrium, in y-space, mean over the batch.",
     )
     jacobian_estimate: Literal["exact", "hutchinson"] = Field(
         "exact", description="The norm from the whole n x n Jacobian, or its estimate from one random vector."
     )
     device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")] = Field("cpu", description="cpu, cuda or cuda:N.")
-    precision: Literal["float32", "float64"] = Field("float32", description="Floating-point type of model and simulation.")
+    precision: Literal["float32", "float64"] = Field(
+        "float32", description="Floating-point type of model and simulation."
+    )
     tensorboard: Flag = Field(False, description="Also write TensorBoard files (needs the extra).")
 
 
@@ -236,10 +252,11 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key, _ in node.value:
+            if not isinstance(key.value, str):  # a list or a mapping as a key: the base class refuses it
+                continue
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"key {key.value!r} stands twice", key.start_mark)
-            if isinstance(key.value, str):
-                seen.add(key.value)
+            seen.add(key.value)
         return super().construct_mapping(node, deep)
 
 
@@ -249,16 +266,17 @@ def parse_yaml(text: str, source: str) -> Any:
     Raises:
         SpecError: The text is not YAML, or uses what an experiment file may not.
     """
-    loader = _Loader(text)
     try:
-        return loader.get_single_data()
+        loader = _Loader(text)  # refuses characters that YAML does not have
+        try:
+            return loader.get_single_data()
+        finally:
+            loader.dispose()
     except yaml.MarkedYAMLError as error:
         where = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise SpecError(f"{source}{where}: not valid YAML: {error.problem}") from error
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise SpecError(f"{source}: not valid YAML: {str(error).splitlines()[0]}") from error
-    finally:
-        loader.dispose()
 
 
 def _assign(data: Any, override: str) -> None:
@@ -287,9 +305,11 @@ def _explain(source: str, item: Any) -> str:
     message = item["msg"].removeprefix("Value error, ")
     if item["type"] == "value_error":
         return prefix + message
-    guess = did_you_mean(item["input"], item["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")) if item[
-        "type"
-    ] == "literal_error" else ""
+    guess = (
+        did_you_mean(item["input"], item["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", "))
+        if item["type"] == "literal_error"
+        else ""
+    )
     return f"{prefix}{message[0].lower()}{message[1:]}, not {_short(item['input'])}.{guess}"
 
 

@@ -122,6 +122,13 @@ class Backend(ABC):
             " auto takes the cheaper one. All give the same numbers."
         ),
     ] = "auto"
+    gradient: Annotated[
+        Literal["auto", "native", "parameter-shift"],
+        Field(
+            description="Derivatives by the backend's own means (native), or from shifted circuits (parameter-shift);"
+            " auto takes native ones where the backend has them."
+        ),
+    ] = "auto"
 
     @property
     @abstractmethod
@@ -138,7 +145,6 @@ class Backend(ABC):
     def capabilities(self) -> Capabilities:
         """What it can do."""
 
-    @abstractmethod
     def expectation(
         self,
         circuit: Circuit,
@@ -149,7 +155,7 @@ class Backend(ABC):
         shots: int | None = None,
         key: ShotKey | None = None,
     ) -> Expectation:
-        """Return the expectations of the observables after the circuit.
+        """Return the expectations of the observables after the circuit; not differentiable.
 
         Args:
             circuit: The circuit.
@@ -163,10 +169,47 @@ class Backend(ABC):
             UnsupportedError: The backend cannot do this.
             CircuitError: Shapes that do not fit the circuit.
         """
+        self.check(circuit, weights, observables, inputs=inputs, shots=shots)
+        key = None if shots is None else key or ShotKey(seed=0)
+        values, errors = self.evaluate((circuit,), inputs.detach(), weights.detach(), observables, shots=shots, key=key)
+        error = None if errors is None else errors[0]
+        return Expectation(values[0], error, tuple(observables), shots, key, self.name, self.version)
 
     @abstractmethod
-    def at(self, circuit: Circuit, weights: Tensor, observables: Sequence[Observable]) -> FrozenFunction:
-        """Freeze the weights ``[P]``: return the expectations as a function of the inputs alone."""
+    def evaluate(
+        self,
+        circuits: Sequence[Circuit],
+        inputs: Tensor,
+        weights: Tensor,
+        observables: Sequence[Observable],
+        *,
+        shots: int | None = None,
+        key: ShotKey | None = None,
+        part: int = 0,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return expectations ``[T, B, O]`` of T circuits at the same inputs, and their standard errors under shots.
+
+        Args:
+            circuits: The T circuits.
+            inputs: ``[B, I]``.
+            weights: ``[P]``.
+            observables: What to measure.
+            shots: Measurements per circuit, sample and group; None for exact.
+            key: Names the streams of the shots; given wherever shots are.
+            part: Number of the first circuit's streams; circuit t has ``part + t``.
+        """
+
+    @abstractmethod
+    def at(
+        self,
+        circuit: Circuit,
+        weights: Tensor,
+        observables: Sequence[Observable],
+        *,
+        shots: int | None = None,
+        key: ShotKey | None = None,
+    ) -> FrozenFunction:
+        """Freeze the weights ``[P]``: return the expectations as a differentiable function of the inputs alone."""
 
     def check(
         self,
@@ -189,6 +232,10 @@ class Backend(ABC):
                 f"backend {self.name!r} takes at most {can.max_qubits} qubits, not {circuit.num_qubits}: "
                 f"a state of {circuit.num_qubits} qubits takes {_readable(8 * 2.0**circuit.num_qubits)} per sample"
             )
+        if self.gradient == "native" and not can.gradients:
+            raise UnsupportedError(
+                f"backend {self.name!r} has no native gradient; use gradient: auto or parameter-shift"
+            )
         if shots is None and not can.exact:
             raise UnsupportedError(f"backend {self.name!r} has no exact expectations; give a number of shots")
         if shots is not None and not can.shots:
@@ -200,7 +247,9 @@ class Backend(ABC):
             if tensor is not None and tensor.dtype not in (torch.float32, torch.float64):
                 raise CircuitError(f"{what} are float32 or float64, not {str(tensor.dtype).removeprefix('torch.')}")
         if weights.dim() != 1 or len(weights) < circuit.num_weights:
-            raise CircuitError(f"the circuit takes {circuit.num_weights} weights, not a tensor of shape {list(weights.shape)}")
+            raise CircuitError(
+                f"the circuit takes {circuit.num_weights} weights, not a tensor of shape {list(weights.shape)}"
+            )
         if inputs is not None and (inputs.dim() != 2 or inputs.shape[1] < circuit.num_inputs):
             raise CircuitError(
                 f"the circuit takes inputs of shape [batch, {circuit.num_inputs}], not {list(inputs.shape)}"

@@ -6,7 +6,7 @@ The encoder's states span a few columns. A backend runs the ansatz on those; the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -68,7 +68,9 @@ def analyse(circuit: Circuit) -> Analysis | None:
         elif turns or gate.name != "RZ":  # a first RZ only multiplies |0> by a phase
             turns.append((gate.name[1], [gate]))
     product = tuple(
-        (qubit, tuple((axis, tuple(gates)) for axis, gates in turns)) for qubit, turns in sorted(rotations.items()) if turns
+        (qubit, tuple((axis, tuple(gates)) for axis, gates in turns))
+        for qubit, turns in sorted(rotations.items())
+        if turns
     )
     size = 1
     for _, turns in product:
@@ -79,46 +81,55 @@ def analyse(circuit: Circuit) -> Analysis | None:
 
 
 def compile_columns(
-    circuit: Circuit,
-    analysis: Analysis,
-    run: Callable[[Tensor], Tensor],
-    observables: Sequence[Observable],
-    like: Tensor,
+    circuit: Circuit, analysis: Analysis, columns: Tensor, observables: Sequence[Observable], like: Tensor
 ) -> FrozenFunction:
     """Compile a circuit.
 
     Args:
         circuit: The circuit.
         analysis: What :func:`analyse` said of it.
-        run: Runs the ansatz on states ``[2^n, C]``, one a column.
+        columns: ``[2^n, d]``, the ansatz's action on the basis states :func:`column_states`.
         observables: What to measure.
         like: A tensor of the wanted real type, on the wanted device.
     """
-    kind = torch.complex64 if like.dtype == torch.float32 else torch.complex128
-    start = _start_columns(circuit.num_qubits, analysis).to(device=like.device, dtype=kind)
-    final = run(start)
     if analysis.amplitude is not None:
-        return QuadraticForm(_forms(final, observables, circuit.num_qubits, real=True))
-    encoding = _product_encoding(analysis, circuit.num_inputs, like)
+        return QuadraticForm(_forms(columns, observables, circuit.num_qubits, real=True))
+    encoding = product_encoding(analysis, circuit.num_inputs, like)
     real = all(size == 3 for size in encoding.sizes)
-    return ProductForm(_bloch_tensor(_forms(final, observables, circuit.num_qubits, real=real), encoding), encoding)
+    forms = _forms(columns * _column_phases(analysis).to(columns), observables, circuit.num_qubits, real=real)
+    return ProductForm(_bloch_tensor(forms, encoding), encoding)
 
 
-def _start_columns(num_qubits: int, analysis: Analysis) -> Tensor:
-    """Return the states ``[2^n, d]`` that the encoder's states are combinations of."""
+def column_states(num_qubits: int, analysis: Analysis) -> list[int]:
+    """Return the basis states, as numbers with qubit 0 the most significant bit, that the encoder's states combine."""
     if analysis.amplitude is not None:
-        return torch.eye(2**num_qubits, analysis.amplitude, dtype=torch.complex128)
-    columns = torch.ones(1, 1, dtype=torch.complex128)
-    moved = dict(analysis.product)
-    for qubit in range(num_qubits):
-        factor = torch.eye(2, 2 if qubit in moved else 1, dtype=torch.complex128)
-        if qubit in moved and [axis for axis, _ in moved[qubit]] == ["X"]:
-            factor[1, 1] = -1j  # RX |0> = cos |0> + sin (-i |1>): real in this basis
-        columns = torch.kron(columns, factor)
+        return list(range(analysis.amplitude))
+    states = [0]
+    for qubit, _ in analysis.product:
+        states = [state | bit << (num_qubits - 1 - qubit) for state in states for bit in (0, 1)]
+    return states
+
+
+def basis_columns(num_qubits: int, analysis: Analysis, like: Tensor) -> Tensor:
+    """Return :func:`column_states` as columns ``[2^n, d]``, complex, of the precision and on the device of ``like``."""
+    states = column_states(num_qubits, analysis)
+    kind = torch.complex64 if like.dtype == torch.float32 else torch.complex128
+    columns = torch.zeros(2**num_qubits, len(states), dtype=kind, device=like.device)
+    columns[states, range(len(states))] = 1
     return columns
 
 
-def _product_encoding(analysis: Analysis, num_inputs: int, like: Tensor) -> ProductEncoding:
+def _column_phases(analysis: Analysis) -> Tensor:
+    """Return a phase ``[d]`` for each column: RX |0> = cos |0> + sin (-i |1>) is real in the basis |0>, -i |1>."""
+    phases = torch.ones(1, dtype=torch.complex128)
+    for _, turns in analysis.product:
+        single_x = [axis for axis, _ in turns] == ["X"]
+        phases = torch.kron(phases, torch.tensor([1, -1j if single_x else 1], dtype=torch.complex128))
+    return phases
+
+
+def product_encoding(analysis: Analysis, num_inputs: int, like: Tensor) -> ProductEncoding:
+    """Return the encoder's angles as an affine function of the inputs."""
     slopes, offsets, qubits = [], [], []
     for qubit, turns in analysis.product:
         rotations = []

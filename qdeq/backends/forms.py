@@ -186,7 +186,8 @@ class ProductForm(FrozenFunction):
         self._encoding = encoding
         # contract with the product of one half of the qubits, then of the other: the whole product is never formed
         half = next(
-            (k for k in range(len(encoding.sizes)) if prod(encoding.sizes[:k]) ** 2 * 4 > encoding.size), len(encoding.sizes)
+            (k for k in range(len(encoding.sizes)) if prod(encoding.sizes[:k]) ** 2 * 4 > encoding.size),
+            len(encoding.sizes),
         )
         self._half = half
         self._tensor = tensor.reshape(len(tensor) * prod(encoding.sizes[:half]), -1)

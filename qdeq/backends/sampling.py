@@ -37,10 +37,10 @@ class ShotKey:
         """Return the key for some rows of the batch."""
         return replace(self, samples=tuple(rows if self.samples is None else [self.samples[row] for row in rows]))
 
-    def generator(self, row: int, group: int) -> np.random.Generator:
-        """Return the generator for one row and one measurement group."""
+    def generator(self, row: int, group: int, part: int = 0) -> np.random.Generator:
+        """Return the generator for one row, one measurement group and one part of the evaluation (a shifted circuit, say)."""
         sample = row if self.samples is None else self.samples[row]
-        name = f"{self.seed}/{sample}/{self.step}/{self.evaluation}/{group}"
+        name = f"{self.seed}/{sample}/{self.step}/{self.evaluation}/{part}/{group}"
         digest = hashlib.blake2b(name.encode(), digest_size=16).digest()
         return np.random.Generator(np.random.Philox(key=int.from_bytes(digest, "big")))
 
@@ -51,6 +51,7 @@ def sample_expectations(
     num_qubits: int,
     shots: int,
     key: ShotKey,
+    part: int = 0,
 ) -> tuple[Tensor, Tensor]:
     """Estimate expectations from ``shots`` measurements per sample and measurement group.
 
@@ -60,6 +61,7 @@ def sample_expectations(
         num_qubits: n.
         shots: Number of measurements per sample and group.
         key: Names the random streams.
+        part: Tells apart the circuits of one evaluation.
 
     Returns:
         Means and their standard errors, each ``[B, O]`` in float64.
@@ -83,7 +85,7 @@ def sample_expectations(
             )
         counts = np.zeros(exact.shape, dtype=np.int64)
         for row, p in enumerate(exact):
-            counts[row] = key.generator(row, number).multinomial(shots, p)
+            counts[row] = key.generator(row, number, part).multinomial(shots, p)
         outcomes = group.signs(num_qubits) @ group.coefficients.T  # [2^n, O]: what one shot adds to each observable
         mean = counts @ outcomes / shots
         if shots == 1:  # one measurement does not show its own spread: bound it by that of a fair coin

@@ -22,6 +22,8 @@ def shorthands(config: Path, backend: str | None, solver: str | None, device: st
     those of the file's options that every solver has.
     """
     data = _sections(config)
+    if data is None:
+        return []
     found = []
     if backend is not None and _name(data.get("backend", "torch")) != backend:
         found.append(_assignment("backend", backend))
@@ -34,13 +36,13 @@ def shorthands(config: Path, backend: str | None, solver: str | None, device: st
     return found
 
 
-def _sections(config: Path) -> Mapping[Any, Any]:
-    """Return the file's content, or nothing where it cannot be had: reading it for good will say why."""
+def _sections(config: Path) -> Mapping[Any, Any] | None:
+    """Return the file's content, or None where it cannot be had: reading it for good will say why."""
     try:
         data = parse_yaml(config.read_text(encoding="utf-8"), str(config))
     except (OSError, ValueError, SpecError):
-        return {}
-    return data if isinstance(data, Mapping) else {}
+        return None
+    return data if isinstance(data, Mapping) else None
 
 
 def _name(section: Any) -> Any:

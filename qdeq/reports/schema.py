@@ -18,7 +18,8 @@ def experiment_schema() -> Schema:
     """Return the JSON schema of :class:`~qdeq.spec.ExperimentSpec`.
 
     ``backend``, ``solver``, ``adjoint``, ``solver.fallback`` and ``data.dataset`` take the name of an installed
-    plug-in, or a mapping with the name and that plug-in's options. A plug-in that cannot be loaded may be named, without options.
+    plug-in, or a mapping with the name and that plug-in's options. A plug-in that cannot be loaded may be named,
+    without options.
     """
     schema = ExperimentSpec.model_json_schema()
     definitions = schema["$defs"]

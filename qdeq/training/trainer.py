@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from qdeq._version import __version__
 from qdeq.builders import build_data, build_model
 from qdeq.data import FeatureSplits
-from qdeq.errors import TrainingError
+from qdeq.errors import ConvergenceError, TrainingError
 from qdeq.reports.curves import plot_curves
 from qdeq.seeds import torch_generator
 from qdeq.spec import ExperimentSpec
@@ -135,6 +135,8 @@ class Trainer:
                     stepping += time.perf_counter() - begin
                     self._finish_epoch(epoch, trained, begin)
                 return self._summarise(trained, started, stepping)
+            except ConvergenceError as error:
+                raise ConvergenceError(f"after step {self.step}: {error}") from error
             except KeyboardInterrupt as interrupt:
                 raise self._interrupted() from interrupt
 

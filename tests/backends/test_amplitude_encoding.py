@@ -6,6 +6,7 @@ import pytest
 import torch
 from tolerances import EXACT64, SINGLE
 
+from qdeq.backends import get_backend
 from qdeq.circuit import AmplitudeEncoding, Circuit
 from qdeq.library import amplitude_encoder, paper_ansatz
 from qdeq.models import QuantumFunction
@@ -14,9 +15,18 @@ from qdeq.observables import Z
 CIRCUIT = amplitude_encoder(4) + paper_ansatz(4)
 
 
-def frozen(dtype=torch.float64, circuit=CIRCUIT):
-    weights = torch.linspace(-3, 3, circuit.num_weights, dtype=dtype)
-    return QuantumFunction(circuit).at(weights)
+@pytest.fixture(params=["auto", "circuits"])
+def backend(request):
+    return get_backend({"name": "torch", "execution": request.param})
+
+
+@pytest.fixture
+def frozen(backend):
+    def freeze(dtype=torch.float64, circuit=CIRCUIT):
+        weights = torch.linspace(-3, 3, circuit.num_weights, dtype=dtype)
+        return QuantumFunction(circuit, backend=backend).at(weights)
+
+    return freeze
 
 
 def direction(dtype=torch.float64):
@@ -31,7 +41,7 @@ def gradient(f, v):
 
 @pytest.mark.parametrize("size", [1e-30, 1e-3, 1e30])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-def test_the_length_of_a_vector_does_not_matter(size, dtype):
+def test_the_length_of_a_vector_does_not_matter(frozen, size, dtype):
     f, v = frozen(dtype), direction(dtype)
     tolerance = EXACT64 if dtype == torch.float64 else SINGLE
     torch.testing.assert_close(f(size * v), f(v), atol=tolerance, rtol=0)
@@ -39,19 +49,19 @@ def test_the_length_of_a_vector_does_not_matter(size, dtype):
 
 @pytest.mark.parametrize("size", [1e-30, 1e30])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-def test_the_gradient_is_homogeneous_of_degree_minus_one(size, dtype):
+def test_the_gradient_is_homogeneous_of_degree_minus_one(frozen, size, dtype):
     f, v = frozen(dtype), direction(dtype)
     scaled = gradient(f, size * v).double() * size
     torch.testing.assert_close(scaled, gradient(f, v).double(), atol=10 * SINGLE, rtol=1e-4)
 
 
-def test_the_gradient_is_orthogonal_to_the_vector():
+def test_the_gradient_is_orthogonal_to_the_vector(frozen):
     v = direction()
     assert float((gradient(frozen(), v) * v).sum().abs()) < 10 * EXACT64
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-def test_a_zero_vector_is_the_ground_state_and_has_a_zero_gradient(dtype):
+def test_a_zero_vector_is_the_ground_state_and_has_a_zero_gradient(frozen, dtype):
     ground = Circuit(4, (AmplitudeEncoding(16),))
     assert frozen(dtype, ground)(torch.zeros(1, 16, dtype=dtype)).tolist() == [[1.0] * 4]
     f, basis = frozen(dtype), torch.eye(16, dtype=dtype)[:1]
@@ -61,10 +71,10 @@ def test_a_zero_vector_is_the_ground_state_and_has_a_zero_gradient(dtype):
     assert torch.equal(f.jacobian(zero), torch.zeros(1, 4, 16, dtype=dtype))
 
 
-def test_a_zero_vector_leaves_the_other_samples_and_the_weights_gradient_alone():
+def test_a_zero_vector_leaves_the_other_samples_and_the_weights_gradient_alone(frozen, backend):
     weights = torch.linspace(-3, 3, CIRCUIT.num_weights, dtype=torch.float64, requires_grad=True)
     inputs = torch.cat([direction(), torch.zeros(1, 16, dtype=torch.float64)]).requires_grad_()
-    value = QuantumFunction(CIRCUIT).at(weights)(inputs)
+    value = QuantumFunction(CIRCUIT, backend=backend).at(weights)(inputs)
     by_inputs, by_weights = torch.autograd.grad(value[:, 0].sum(), (inputs, weights))
     assert by_weights.isfinite().all()
     torch.testing.assert_close(value[:1].detach(), frozen()(direction()))
@@ -72,7 +82,7 @@ def test_a_zero_vector_leaves_the_other_samples_and_the_weights_gradient_alone()
     assert torch.equal(by_inputs[1], torch.zeros(16, dtype=torch.float64))
 
 
-def test_a_zero_vector_has_a_zero_second_derivative():
+def test_a_zero_vector_has_a_zero_second_derivative(frozen):
     f, zero = frozen(), torch.zeros(1, 16, dtype=torch.float64, requires_grad=True)
     (first,) = torch.autograd.grad(f(zero).sum(), zero, create_graph=True)
     (second,) = torch.autograd.grad(first.sum(), zero, allow_unused=True)
@@ -80,7 +90,7 @@ def test_a_zero_vector_has_a_zero_second_derivative():
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_a_sample_that_is_not_finite_keeps_it_to_itself(bad):
+def test_a_sample_that_is_not_finite_keeps_it_to_itself(frozen, bad):
     inputs = torch.cat([direction(), direction(), 2 * direction() + 1])
     inputs[1, 3] = bad
     value = frozen()(inputs)

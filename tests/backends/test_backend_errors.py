@@ -91,7 +91,7 @@ def test_a_backend_is_had_by_name_by_mapping_or_as_it_is():
     assert can.exact
     assert can.shots
     assert can.seedable
-    assert not (can.remote or can.costs_money or can.noise)
+    assert not any([can.remote, can.costs_money, can.noise])
 
 
 @pytest.mark.parametrize(

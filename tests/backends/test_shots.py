@@ -105,7 +105,9 @@ def test_a_bias_of_five_percent_would_be_detected():
 
 
 def test_the_error_falls_with_the_square_root_of_the_shots():
-    few, many = (measure(same_rows(), (Z(0),), shots=n, key=ShotKey(seed=7)).standard_error.mean() for n in (100, 10_000))
+    few, many = (
+        measure(same_rows(), (Z(0),), shots=n, key=ShotKey(seed=7)).standard_error.mean() for n in (100, 10_000)
+    )
     assert float(few / many) == pytest.approx(10, rel=0.05)
 
 

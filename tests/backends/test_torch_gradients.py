@@ -17,11 +17,19 @@ EVERY_ROTATION = Circuit(
     (
         *(Gate("U3", q, (0.4 + q, 0.3, -0.8 * q)) for q in range(3)),
         *(
-            Gate(row.name, (2, 0, 1)[: row.num_qubits], [Input(k % 2, 0.7, 0.2), Weight(k % 3, -1.3), Input(1)][: len(row.parameters)])
+            Gate(
+                row.name,
+                (2, 0, 1)[: row.num_qubits],
+                [Input(k % 2, 0.7, 0.2), Weight(k % 3, -1.3), Input(1)][: len(row.parameters)],
+            )
             for k, row in enumerate(row for row in GATES.values() if row.parameters)
         ),
         *(
-            Gate(row.name, (1, 2, 0)[: row.num_qubits], [Weight(k % 3, 0.6, 1.0), Input(0), Weight(2)][: len(row.parameters)])
+            Gate(
+                row.name,
+                (1, 2, 0)[: row.num_qubits],
+                [Weight(k % 3, 0.6, 1.0), Input(0), Weight(2)][: len(row.parameters)],
+            )
             for k, row in enumerate(row for row in GATES.values() if row.parameters)
         ),
     ),
@@ -47,25 +55,30 @@ def circuit(request):
     return CIRCUITS[request.param]
 
 
+@pytest.fixture(params=["auto", "circuits"])
+def execution(request):
+    return get_backend({"name": "torch", "execution": request.param})
+
+
 def observables(circuit):
     return (Z(0), 0.5 * X(0) @ Y(1) - 2.0 * Z(1) + 0.3 * X(1))
 
 
-def test_first_derivatives_are_those_of_finite_differences(circuit):
-    function = QuantumFunction(circuit, observables(circuit))
+def test_first_derivatives_are_those_of_finite_differences(circuit, execution):
+    function = QuantumFunction(circuit, observables(circuit), backend=execution)
     assert torch.autograd.gradcheck(function, tensors(circuit))
 
 
-def test_second_derivatives_are_those_of_finite_differences(circuit):
-    function = QuantumFunction(circuit, observables(circuit))
+def test_second_derivatives_are_those_of_finite_differences(circuit, execution):
+    function = QuantumFunction(circuit, observables(circuit), backend=execution)
     assert torch.autograd.gradgradcheck(function, tensors(circuit))
 
 
 @pytest.mark.parametrize("encoder", [amplitude_encoder(4), paper_angle_encoder(4)], ids=["amplitude", "angle"])
-def test_the_papers_model_has_the_derivatives_of_finite_differences(encoder):
+def test_the_papers_model_has_the_derivatives_of_finite_differences(encoder, execution):
     circuit = encoder + paper_ansatz(4)
     inputs, weights = tensors(circuit)
-    function = QuantumFunction(circuit)
+    function = QuantumFunction(circuit, backend=execution)
     cotangent = torch.linspace(-1, 2, 8, dtype=torch.float64).reshape(2, 4)
     found = torch.autograd.grad((function(inputs, weights) * cotangent).sum(), (inputs, weights))
     for position, (tensor, gradient) in enumerate(zip((inputs, weights), found, strict=True)):
@@ -116,7 +129,9 @@ def test_the_jacobian_can_itself_be_differentiated_in_inputs_and_weights(name):
     inputs, weights = tensors(circuit)
 
     def squared(v, w):
-        return QuantumFunction(circuit, observables(circuit)).at(w).jacobian(v, create_graph=True).square().sum(dim=(1, 2))
+        return (
+            QuantumFunction(circuit, observables(circuit)).at(w).jacobian(v, create_graph=True).square().sum(dim=(1, 2))
+        )
 
     assert torch.autograd.gradcheck(squared, (inputs, weights))
 

@@ -48,6 +48,8 @@ def test_any_circuit_and_any_pauli_sums_agree_with_kronecker_products(circuit, d
     found = value(circuit, inputs, weights, observables)
     wanted = expectations(circuit, inputs.numpy(), weights.numpy(), observables)
     np.testing.assert_allclose(found.numpy(), wanted, atol=20 * EXACT64)
+    frozen = TORCH.at(circuit, weights, observables)(inputs)  # compiled where the circuit allows it
+    np.testing.assert_allclose(frozen.numpy(), wanted, atol=20 * EXACT64)
 
 
 @pytest.mark.parametrize("name", list(GATES))
@@ -175,6 +177,8 @@ def test_the_papers_models_agree_with_pennylane(encoder):
     found = value(circuit, inputs, weights, all_z(circuit.num_qubits))
     wanted = pennylane_expectations(circuit, inputs.numpy(), weights.numpy())
     np.testing.assert_allclose(found.numpy(), wanted, atol=EXACT64_DEEP)
+    frozen = TORCH.at(circuit, weights, all_z(circuit.num_qubits))(inputs)
+    np.testing.assert_allclose(frozen.numpy(), wanted, atol=EXACT64_DEEP)
 
 
 MODELS = {
@@ -189,6 +193,14 @@ def model(request):
     return MODELS[request.param]
 
 
+EXECUTIONS = {name: get_backend({"name": "torch", "execution": name}) for name in ("auto", "circuits")}
+
+
+@pytest.fixture(params=EXECUTIONS, ids=str)
+def backend(request):
+    return EXECUTIONS[request.param]
+
+
 def test_single_precision_agrees_with_double(model):
     inputs, weights = numbers(9, 8, 16), numbers(10, model.num_weights)
     single = value(model, inputs.float(), weights.float(), all_z(4))
@@ -196,8 +208,8 @@ def test_single_precision_agrees_with_double(model):
     torch.testing.assert_close(single.double(), value(model, inputs, weights, all_z(4)), atol=SINGLE, rtol=0)
 
 
-def test_a_function_is_pure(model):
-    f = QuantumFunction(model).at(numbers(11, model.num_weights))
+def test_a_function_is_pure(model, backend):
+    f = QuantumFunction(model, backend=backend).at(numbers(11, model.num_weights))
     inputs, other = numbers(12, 5, 16), numbers(13, 5, 16)
     before = inputs.clone()
     first = f(inputs)
@@ -207,8 +219,8 @@ def test_a_function_is_pure(model):
     assert torch.equal(inputs, before)
 
 
-def test_a_sample_alone_has_the_value_that_it_has_in_any_batch(model):
-    f = QuantumFunction(model).at(numbers(14, model.num_weights))
+def test_a_sample_alone_has_the_value_that_it_has_in_any_batch(model, backend):
+    f = QuantumFunction(model, backend=backend).at(numbers(14, model.num_weights))
     inputs = numbers(15, 9, 16)
     together = f(inputs)
     alone = torch.cat([f(row[None]) for row in inputs])
@@ -217,15 +229,15 @@ def test_a_sample_alone_has_the_value_that_it_has_in_any_batch(model):
     torch.testing.assert_close(f(inputs[order]), together[order], atol=EXACT64, rtol=0)
 
 
-def test_frozen_weights_give_the_value_of_the_open_circuit(model):
+def test_frozen_weights_give_the_value_of_the_open_circuit(model, backend):
     inputs, weights = numbers(16, 4, 16), numbers(17, model.num_weights)
     torch.testing.assert_close(
-        TORCH.at(model, weights, all_z(4))(inputs), value(model, inputs, weights, all_z(4)), atol=EXACT64, rtol=0
+        backend.at(model, weights, all_z(4))(inputs), value(model, inputs, weights, all_z(4)), atol=EXACT64, rtol=0
     )
 
 
-def test_an_empty_batch_has_an_empty_value(model):
-    f = QuantumFunction(model).at(numbers(18, model.num_weights))
+def test_an_empty_batch_has_an_empty_value(model, backend):
+    f = QuantumFunction(model, backend=backend).at(numbers(18, model.num_weights))
     assert f(torch.zeros(0, 16, dtype=torch.float64)).shape == (0, 4)
 
 

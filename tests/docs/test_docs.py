@@ -11,13 +11,17 @@ from pathlib import Path
 import pytest
 
 import qdeq
-from qdeq.circuit import Circuit
 from qdeq.builders import build_circuit
+from qdeq.circuit import Circuit
 from qdeq.spec import load_spec, parse_spec, parse_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
+FENCE = re.compile(
+    r"^(?P<skip><!-- not run: .+? -->\n)?```(?P<language>\w+)[^\n]*\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
+)
+NAMED = re.compile(r"`((?:examples|configs|docs|tests|benchmarks)/[\w./-]+\.\w+)`")
 VARIANTS = [
     [],
     ["model.mode=direct", "model.layers=5"],
@@ -37,7 +41,9 @@ class Block:
 
 def blocks(page: Path, language: str) -> list[Block]:
     found = []
-    pattern = re.compile(r"^(?P<skip><!-- not run: .+? -->\n)?```(?P<language>\w+)[^\n]*\n(?P<text>.*?)^```$", re.M | re.S)
+    pattern = re.compile(
+        r"^(?P<skip><!-- not run: .+? -->\n)?```(?P<language>\w+)[^\n]*\n(?P<text>.*?)^```$", re.M | re.S
+    )
     text = page.read_text(encoding="utf-8")
     for match in pattern.finditer(text):
         if match["language"] == language and not match["skip"]:
@@ -97,8 +103,9 @@ def test_every_example_runs(path, tmp_path):
 
 def run(arguments: list[str], folder: Path) -> str:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "error::DeprecationWarning:__main__"}
+    command = [sys.executable, *arguments]
     done = subprocess.run(
-        [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -120,7 +127,9 @@ def test_readme_begins_with_the_two_commands():
 
 def test_files_that_the_docs_name_exist():
     for page in PAGES:
-        for path in re.findall(r"`((?:examples|configs|docs|tests|benchmarks)/[\w./-]+\.\w+)`", page.read_text(encoding="utf-8")):
+        for path in re.findall(
+            r"`((?:examples|configs|docs|tests|benchmarks)/[\w./-]+\.\w+)`", page.read_text(encoding="utf-8")
+        ):
             assert (ROOT / path).exists(), f"{name(page)} names {path}"
 
 
@@ -135,7 +144,8 @@ def test_every_public_name_is_there_and_typed():
 def typed_names() -> set[str]:
     """Return the names imported under ``if TYPE_CHECKING``, which type checkers and editors see."""
     tree = ast.parse((ROOT / "qdeq" / "__init__.py").read_text(encoding="utf-8"))
-    branch = next(node for node in tree.body if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING")
+    branches = [node for node in tree.body if isinstance(node, ast.If)]
+    branch = next(node for node in branches if getattr(node.test, "id", "") == "TYPE_CHECKING")
     return {alias.name for node in branch.body if isinstance(node, ast.ImportFrom) for alias in node.names}
 
 

@@ -123,7 +123,9 @@ def test_a_fallback_never_makes_a_sample_worse():
     with pytest.warns(ConvergenceWarning):
         alone = Equilibrium(Naive(max_steps=0))(STEEP, good_start, (X,))
     with pytest.warns(ConvergenceWarning):
-        both = Equilibrium(Naive(max_steps=0), on_failure="fallback", fallback=[Naive(max_steps=5)])(STEEP, good_start, (X,))
+        both = Equilibrium(Naive(max_steps=0), on_failure="fallback", fallback=[Naive(max_steps=5)])(
+            STEEP, good_start, (X,)
+        )
     assert (both.residual <= alone.residual).all()
 
 
@@ -133,23 +135,17 @@ def test_falling_back_and_fallbacks_go_together(options):
         Equilibrium(**options)
 
 
-@pytest.mark.parametrize("bad", [math.nan, math.inf])
 @pytest.mark.filterwarnings("ignore::qdeq.errors.ConvergenceWarning")
-def test_a_sample_that_is_not_finite_leaves_values_and_gradients_of_the_others_alone(bad):
+def test_a_sample_that_is_not_finite_leaves_values_and_gradients_of_the_others_alone():
     def run(x, matrix):
         layer = Equilibrium(TIGHT, jacobian_weight=1.0)
         result = layer(hyperbolic(matrix), torch.zeros(len(x), 4).double(), (x,))
         kept = [row for row in range(len(x)) if x[row].isfinite().all()]
-        gradients = torch.autograd.grad(result.value.square().sum() + 0 * result.penalty, (x, matrix))
-        return result.value.detach()[kept], gradients[0][kept], gradients[1], result
+        by_x, by_matrix = torch.autograd.grad(result.value.square().sum() + result.penalty, (x, matrix))
+        return result.value.detach()[kept], by_x[kept], by_matrix, result
 
-    # tanh(inf) is finite: put the trouble where f is NaN
-    spoiled = X.clone()
-    spoiled[1, 2] = math.nan if bad != bad else math.inf
-    matrix = A.clone().requires_grad_()
-    if bad == math.inf:
-        spoiled[1, 1] = -math.inf
-        spoiled[1] = spoiled[1] - spoiled[1]  # inf - inf
+    spoiled, matrix = X.clone(), A.clone().requires_grad_()
+    spoiled[1, 2] = math.nan
     value, by_x, by_matrix, result = run(spoiled.requires_grad_(), matrix)
     clean = run(X[[0, 2]].clone().requires_grad_(), matrix)
     torch.testing.assert_close(value, clean[0], atol=EXACT64_DEEP, rtol=0)
@@ -176,7 +172,9 @@ def test_an_all_nan_solve_is_never_silent():
 
 
 @pytest.mark.parametrize("encoding", ["amplitude", "angle"])
-@pytest.mark.parametrize("solver", [Broyden(rtol=1e-3, atol=0), Anderson(rtol=1e-3, atol=0)], ids=["broyden", "anderson"])
+@pytest.mark.parametrize(
+    "solver", [Broyden(rtol=1e-3, atol=0), Anderson(rtol=1e-3, atol=0)], ids=["broyden", "anderson"]
+)
 def test_a_samples_equilibrium_alone_is_its_equilibrium_in_any_batch(encoding, solver):
     model, x = classifier(encoding, seed=4, equilibrium=Equilibrium(solver)), numbers(3, 12, 16)
     with torch.no_grad():
@@ -248,7 +246,9 @@ def test_direct_measures_its_residual_in_evaluation_mode_only():
     step = hyperbolic(A)(y, X)
     torch.testing.assert_close(result.value, y, atol=EXACT64, rtol=0)
     torch.testing.assert_close(result.residual, (step - y).norm(dim=1), atol=EXACT64, rtol=0)
-    torch.testing.assert_close(result.relative_residual, (step - y).norm(dim=1) / step.norm(dim=1), atol=EXACT64, rtol=0)
+    torch.testing.assert_close(
+        result.relative_residual, (step - y).norm(dim=1) / step.norm(dim=1), atol=EXACT64, rtol=0
+    )
 
 
 def test_many_layers_of_a_contraction_come_to_the_equilibrium():

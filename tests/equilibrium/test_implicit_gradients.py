@@ -8,8 +8,8 @@ from tolerances import EXACT64_DEEP, FD_GRADIENT, SAME_LINEAR_SYSTEM
 from qdeq.adjoints import DenseAdjoint, IterativeAdjoint
 from qdeq.equilibrium import Equilibrium
 from qdeq.errors import ConvergenceError, ConvergenceWarning
-from qdeq.jacobians import jacobian, spectral_radius
 from qdeq.injection import InjectedFunction
+from qdeq.jacobians import jacobian, spectral_radius
 from qdeq.solvers import Anderson, Broyden
 
 ITERATIVE = IterativeAdjoint(Broyden(rtol=0, atol=1e-12, max_steps=100))
@@ -68,7 +68,9 @@ def case(request):
     x = 0.5 * numbers(100 + seed, 6, 16)[[0, 1, 3]].contiguous()
     result = model(x).equilibrium
     assert result.residual.max() < 2e-12
-    matrix = jacobian(InjectedFunction(model.function.at(model.weights), model.state_scale), result.value.detach(), (x,))
+    matrix = jacobian(
+        InjectedFunction(model.function.at(model.weights), model.state_scale), result.value.detach(), (x,)
+    )
     if repelling:
         assert spectral_radius(matrix.detach()).min() > 1
     return model, x
@@ -91,7 +93,7 @@ def test_a_quantum_equilibrium_has_the_gradients_of_finite_differences(case):
         with torch.no_grad():
             slopes = gradient_by_differences(loss, tensor, chosen)
         mine = torch.stack([found[name][index] for index in chosen])
-        torch.testing.assert_close(mine, slopes, atol=FD_GRADIENT, rtol=FD_GRADIENT, msg=lambda text: f"{name}: {text}")
+        torch.testing.assert_close(mine, slopes, atol=FD_GRADIENT, rtol=FD_GRADIENT, msg=f"{name}: {mine} {slopes}")
         assert mine.abs().max() > 100 * FD_GRADIENT, name
 
 
@@ -111,7 +113,9 @@ def test_the_two_backward_solves_agree(case):
         torch.testing.assert_close(one, other, atol=SAME_LINEAR_SYSTEM, rtol=SAME_LINEAR_SYSTEM)
 
 
-@pytest.mark.parametrize("adjoint", [DenseAdjoint(), IterativeAdjoint(Broyden(rtol=1e-3, atol=1e-6))], ids=["dense", "loose"])
+@pytest.mark.parametrize(
+    "adjoint", [DenseAdjoint(), IterativeAdjoint(Broyden(rtol=1e-3, atol=1e-6))], ids=["dense", "loose"]
+)
 @pytest.mark.parametrize("factor", [1e-7, 1e7])
 def test_the_relative_gradient_does_not_depend_on_the_losss_scale(adjoint, factor):
     model = classifier("amplitude", seed=4, equilibrium=Equilibrium(TIGHT, adjoint=adjoint))
@@ -129,7 +133,9 @@ def test_the_backward_residual_is_empty_before_the_backward_pass_and_recorded_by
     adjoint = IterativeAdjoint(Anderson(max_steps=1, rtol=0, atol=0))
     result = Equilibrium(TIGHT, adjoint=adjoint)(linear(matrix), torch.zeros(3, 4).double(), (numbers(5, 3, 4),))
     assert result.adjoint.residual is None
-    with pytest.warns(ConvergenceWarning, match=r"backward solve failed for 3 of 3 samples \(worst relative residual 0\.\d+"):
+    with pytest.warns(
+        ConvergenceWarning, match=r"backward solve failed for 3 of 3 samples \(worst relative residual 0\.\d+"
+    ):
         (result.value * G).sum().backward()
     assert result.adjoint.failed.all()
     assert (result.adjoint.residual > 0.01).all()

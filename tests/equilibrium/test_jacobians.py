@@ -7,9 +7,9 @@ import torch
 from functions import hyperbolic, linear, matrix_with_radius, numbers, rotation
 from tolerances import EXACT64, FALSE_ALARM_Z
 
+from qdeq.injection import InjectedFunction
 from qdeq.jacobians import hutchinson_norm, jacobian, spectral_norm, spectral_radius, squared_norm, vjp
 from qdeq.library import paper_angle_encoder, paper_ansatz
-from qdeq.injection import InjectedFunction
 from qdeq.models import QuantumFunction
 
 A = matrix_with_radius(0.9, seed=1)
@@ -119,7 +119,9 @@ def test_the_spectral_radius_counts_complex_pairs_and_tells_them_from_the_norm()
     turn = rotation(1.0, 1.3)  # eigenvalues 1.3 exp(±i): no real one at all
     stretched = torch.tensor([[0.5, 100.0], [0.0, 0.25]], dtype=torch.float64)  # a Rayleigh quotient sees about 50
     both = torch.stack([turn, stretched, -turn.T])
-    torch.testing.assert_close(spectral_radius(both), torch.tensor([1.3, 0.5, 1.3], dtype=torch.float64), atol=EXACT64, rtol=0)
+    torch.testing.assert_close(
+        spectral_radius(both), torch.tensor([1.3, 0.5, 1.3], dtype=torch.float64), atol=EXACT64, rtol=0
+    )
     assert float(spectral_norm(both)[1]) > 100
 
 

@@ -10,8 +10,10 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from qdeq.backends.base import Backend, Capabilities, Expectation, FrozenFunction
-from qdeq.backends.compile import analyse, compile_columns
+from qdeq.backends.base import Backend, Capabilities, FrozenFunction
+from qdeq.backends.circuit_function import CircuitFunction
+from qdeq.backends.compile import analyse, basis_columns, compile_columns
+from qdeq.backends.executions import record_executions
 from qdeq.backends.sampling import ShotKey, sample_expectations
 from qdeq.backends.torch.fusion import FusedCircuit
 from qdeq.backends.torch.simulator import Simulation
@@ -40,37 +42,43 @@ class TorchBackend(Backend):
     @property
     def capabilities(self) -> Capabilities:
         """What it can do."""
-        return Capabilities(
-            shots=True, gradients=frozenset({"backprop"}), batching=True, seedable=True, max_qubits=24
-        )
+        return Capabilities(shots=True, gradients=frozenset({"backprop"}), batching=True, seedable=True, max_qubits=24)
 
-    def expectation(
+    def evaluate(
         self,
-        circuit: Circuit,
+        circuits: Sequence[Circuit],
         inputs: Tensor,
         weights: Tensor,
         observables: Sequence[Observable],
         *,
         shots: int | None = None,
         key: ShotKey | None = None,
-    ) -> Expectation:
-        """Return the expectations of the observables after the circuit; see :meth:`Backend.expectation`."""
-        self.check(circuit, weights, observables, inputs=inputs, shots=shots)
-        simulation = Simulation(circuit, weights.to(inputs), observables)
-        error = None
-        if shots is None:
-            value, key = simulation(inputs), None
-        else:
-            key = key or ShotKey(seed=0)
-            with torch.no_grad():
-                state = simulation.state(inputs)
-                value, error = sample_expectations(
-                    lambda group: simulation.probabilities(state, group), observables, circuit.num_qubits, shots, key
+        part: int = 0,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return expectations ``[T, B, O]``; see :meth:`Backend.evaluate`."""
+        record_executions(len(circuits) * len(inputs), len(circuits) * len(inputs))
+        simulations = [Simulation(circuit, weights.to(inputs), observables) for circuit in circuits]
+        with torch.no_grad():
+            if shots is None or key is None:
+                return torch.stack([simulation(inputs) for simulation in simulations]), None
+            pairs = [
+                sample_expectations(
+                    simulation.measurement(inputs), observables, circuit.num_qubits, shots, key, part + number
                 )
-            value, error = value.to(inputs), error.to(inputs)
-        return Expectation(value, error, tuple(observables), shots, key, self.name, self.version)
+                for number, (circuit, simulation) in enumerate(zip(circuits, simulations, strict=True))
+            ]
+        values, errors = (torch.stack(column).to(inputs) for column in zip(*pairs, strict=True))
+        return values, errors
 
-    def at(self, circuit: Circuit, weights: Tensor, observables: Sequence[Observable]) -> FrozenFunction:
+    def at(
+        self,
+        circuit: Circuit,
+        weights: Tensor,
+        observables: Sequence[Observable],
+        *,
+        shots: int | None = None,
+        key: ShotKey | None = None,
+    ) -> FrozenFunction:
         """Freeze the weights: compile the circuit where that pays, else build the matrices of its gates once.
 
         The cost model: compiling runs the ansatz on d columns and leaves an evaluation that does not depend on the depth;
@@ -78,17 +86,21 @@ class TorchBackend(Backend):
         batch of tens, so compiling pays wherever the encoder allows it and its columns are bounded
         (:data:`~qdeq.backends.compile.MAX_COLUMNS`, :data:`~qdeq.backends.compile.MAX_PRODUCT`).
         """
-        self.check(circuit, weights, observables)
+        self.check(circuit, weights, observables, shots=shots)
+        if shots is not None:
+            return CircuitFunction(self, circuit, weights, observables, shots=shots, key=key or ShotKey(seed=0))
         analysis = None if self.execution == "circuits" else analyse(circuit)
-        if analysis is None:
-            if self.execution == "compiled":
-                raise UnsupportedError(
-                    "execution: compiled needs amplitude encoding, or rotations by inputs before everything else "
-                    "(of few qubits); use execution: auto"
-                )
-            return Simulation(circuit, weights, observables)
-        fused = _fused(circuit)
-        return compile_columns(circuit, analysis, lambda state: fused.apply(state, weights), observables, weights)
+        if analysis is not None:
+            columns = _fused(circuit).apply(basis_columns(circuit.num_qubits, analysis, weights), weights)
+            return compile_columns(circuit, analysis, columns, observables, weights)
+        if self.execution == "compiled":
+            raise UnsupportedError(
+                "execution: compiled needs amplitude encoding, or rotations by inputs before everything else "
+                "(of few qubits); use execution: auto"
+            )
+        if self.gradient == "parameter-shift":
+            return CircuitFunction(self, circuit, weights, observables)
+        return Simulation(circuit, weights, observables)
 
 
 @lru_cache(maxsize=256)

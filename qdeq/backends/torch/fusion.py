@@ -62,7 +62,9 @@ class _Draft:
     qubits: list[int]
     leading: np.ndarray  # constants before the first weight
     factors: list[np.ndarray] = field(default_factory=list)  # [3, D, D] each
-    angles: list[tuple[int, float, float]] = field(default_factory=list)  # index, scale, offset: mθ = scale w[index] + offset
+    angles: list[tuple[int, float, float]] = field(
+        default_factory=list
+    )  # index, scale, offset: mθ = scale w[index] + offset
 
     def add(self, gate: Gate) -> None:
         positions = [self.qubits.index(qubit) for qubit in gate.qubits]
@@ -217,9 +219,7 @@ class _Propagation(torch.autograd.Function):
         return gradient_in, torch.stack(products[::-1]), None
 
 
-def _axis_orders(
-    blocks: Sequence[Sequence[int]], num_qubits: int
-) -> tuple[list[tuple[int, ...]], tuple[int, ...]]:
+def _axis_orders(blocks: Sequence[Sequence[int]], num_qubits: int) -> tuple[list[tuple[int, ...]], tuple[int, ...]]:
     """Return, for each block, the permutation of the axes as the block before left them; and the qubits' last order."""
     order = list(range(num_qubits))  # which qubit each axis holds
     permutations = []

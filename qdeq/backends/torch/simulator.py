@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -60,7 +60,9 @@ class _AngleTable:
         shape = (len(gates), -1)
 
         def column(kind: type, attribute: str) -> list[float]:
-            return [getattr(angle, attribute) if isinstance(angle, kind) else 0 for gate in gates for angle in gate.angles]
+            return [
+                getattr(angle, attribute) if isinstance(angle, kind) else 0 for gate in gates for angle in gate.angles
+            ]
 
         offsets = [angle if isinstance(angle, float) else angle.offset for gate in gates for angle in gate.angles]
         return cls(
@@ -127,7 +129,8 @@ class Simulation(FrozenFunction):
         self._complex = torch.complex64 if weights.dtype == torch.float32 else torch.complex128
         self._device = weights.device
         self._readout = [
-            torch.from_numpy(group.signs(circuit.num_qubits) @ group.coefficients.T).to(weights) for group in self._groups
+            torch.from_numpy(group.signs(circuit.num_qubits) @ group.coefficients.T).to(weights)
+            for group in self._groups
         ]
         self._shared: dict[int, Tensor] = {}
         for name, table in self._plan.shared:
@@ -138,14 +141,24 @@ class Simulation(FrozenFunction):
     def __call__(self, inputs: Tensor) -> Tensor:
         """Return the expectations ``[B, O]`` at inputs ``[B, I]``."""
         state = self.state(inputs)
-        parts = [self.probabilities(state, group) @ readout for group, readout in zip(self._groups, self._readout, strict=True)]
+        parts = [
+            self.probabilities(state, group) @ readout
+            for group, readout in zip(self._groups, self._readout, strict=True)
+        ]
         return torch.stack(parts).sum(0) if len(parts) > 1 else parts[0]
+
+    def measurement(self, inputs: Tensor) -> Callable[[MeasurementGroup], Tensor]:
+        """Return a function from a group to the outcome probabilities ``[B, 2^n]`` in its basis."""
+        state = self.state(inputs)
+        return lambda group: self.probabilities(state, group)
 
     def state(self, inputs: Tensor) -> Tensor:
         """Return the final states ``[B, 2^n]`` at inputs ``[B, I]``."""
         circuit = self._circuit
         if inputs.dim() != 2 or inputs.shape[1] < circuit.num_inputs:
-            raise CircuitError(f"the circuit takes inputs of shape [batch, {circuit.num_inputs}], not {list(inputs.shape)}")
+            raise CircuitError(
+                f"the circuit takes inputs of shape [batch, {circuit.num_inputs}], not {list(inputs.shape)}"
+            )
         if inputs.dtype != self._real or inputs.device != self._device:
             raise CircuitError(
                 f"inputs ({inputs.dtype} on {inputs.device}) and weights ({self._real} on {self._device}) must agree"

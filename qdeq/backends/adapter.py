@@ -1,0 +1,215 @@
+"""The base of every backend that runs bound circuits one at a time: simulators of other packages, local or remote.
+
+An adapter says what it gives (amplitudes or outcome probabilities) and implements :meth:`CircuitBackend.run`. Everything else,
+from expectations and shots to gradients and compiled functions, is made of such runs here.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from qdeq.backends.base import Backend, FrozenFunction
+from qdeq.backends.circuit_function import CircuitFunction
+from qdeq.backends.compile import analyse, compile_columns
+from qdeq.backends.compiled_runs import columns_by_runs, compile_by_probing, probing_pays
+from qdeq.backends.executions import ExecutionPlan
+from qdeq.backends.sampling import ShotKey, sample_expectations
+from qdeq.circuit import Circuit, Gate
+from qdeq.errors import UnsupportedError
+from qdeq.observables import MeasurementGroup, Observable, measurement_groups
+
+ADAPTER_CONFIG = ConfigDict(extra="forbid")
+
+BASIS_GATES = {"X": ("H",), "Y": ("Sdg", "H"), "Z": ()}
+"""Gates that turn a Pauli's eigenbasis into the computational one."""
+
+
+@dataclass(frozen=True, kw_only=True, config=ADAPTER_CONFIG)
+class CircuitBackend(Backend):
+    """A backend that runs bound circuits.
+
+    Subclasses set :attr:`gives`, the gates that they have no translation for (:attr:`lacks`), and :meth:`run`.
+    """
+
+    workers: Annotated[int, Field(ge=1, description="Processes that circuits are spread over.")] = 1
+    ray_address: Annotated[
+        str | None,
+        Field(description="Address of a Ray cluster to run on (needs qdeq[distributed]); null for this machine."),
+    ] = None
+
+    @property
+    @abstractmethod
+    def gives(self) -> Literal["amplitudes", "probabilities"]:
+        """What :meth:`run` returns: final amplitudes, or outcome probabilities in the computational basis."""
+
+    @property
+    def lacks(self) -> frozenset[str]:
+        """Gates of the table that are decomposed before :meth:`run` sees them."""
+        return frozenset()
+
+    @abstractmethod
+    def run(self, circuits: Sequence[Circuit]) -> np.ndarray:
+        """Run bound circuits and return ``[N, 2^n]``, qubit 0 the most significant bit, idle qubits included.
+
+        The circuits are all on the same register. Gates in :attr:`lacks` do not occur. An amplitude encoding may stand first,
+        with its values bound; ``circuit.prepared()`` writes it out as gates for targets without state preparation.
+        """
+
+    def evaluate(
+        self,
+        circuits: Sequence[Circuit],
+        inputs: Tensor,
+        weights: Tensor,
+        observables: Sequence[Observable],
+        *,
+        shots: int | None = None,
+        key: ShotKey | None = None,
+        part: int = 0,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return expectations ``[T, B, O]``; see :meth:`Backend.evaluate`."""
+        groups = measurement_groups(observables)
+        size, batch = circuits[0].num_qubits, len(inputs)
+        probabilities = self._probabilities(circuits, inputs, weights, groups)  # [G][T, B, 2^n]
+        if shots is None or key is None:
+            parts = [
+                measured @ (group.signs(size) @ group.coefficients.T)
+                for group, measured in zip(groups, probabilities, strict=True)
+            ]
+            return torch.from_numpy(sum(parts, np.zeros((len(circuits), batch, len(observables))))).to(inputs), None
+        pairs = []
+        for number in range(len(circuits)):
+            rows = {
+                group: torch.from_numpy(measured[number]) for group, measured in zip(groups, probabilities, strict=True)
+            }
+            pairs.append(sample_expectations(rows.__getitem__, observables, size, shots, key, part + number))
+        values, errors = (torch.stack(column).to(inputs) for column in zip(*pairs, strict=True))
+        return values, errors
+
+    def _probabilities(
+        self, circuits: Sequence[Circuit], inputs: Tensor, weights: Tensor, groups: Sequence[MeasurementGroup]
+    ) -> list[np.ndarray]:
+        """Return the outcome probabilities ``[T, B, 2^n]`` of each group, from the fewest runs."""
+        bound = self.bind(circuits, inputs, weights)
+        shape = (len(circuits), len(inputs), -1)
+        if self.gives == "amplitudes":
+            states = self.execute(bound)
+            return [(np.abs(rotate(states, group)) ** 2).reshape(shape) for group in groups]
+        requests = [circuit + measured_in(group, circuit.num_qubits) for group in groups for circuit in bound]
+        return list(self.execute(requests).reshape(len(groups), *shape))
+
+    def bind(self, circuits: Sequence[Circuit], inputs: Tensor, weights: Tensor) -> list[Circuit]:
+        """Return every circuit at every row of the inputs, circuit by circuit."""
+        values = weights.detach().double().cpu().numpy()
+        rows = inputs.detach().double().cpu().numpy()
+        bound = []
+        for circuit in circuits:
+            fixed = circuit.bind(weights=values[: circuit.num_weights])
+            bound += [fixed.bind(inputs=row[: circuit.num_inputs]) for row in rows]
+        return bound
+
+    def execute(self, circuits: Sequence[Circuit]) -> np.ndarray:
+        """Run bound circuits, each distinct one once, on this backend's workers; ``[N, 2^n]``."""
+        return ExecutionPlan.of([lowered(circuit, self.lacks) for circuit in circuits]).run(self)
+
+    def at(
+        self,
+        circuit: Circuit,
+        weights: Tensor,
+        observables: Sequence[Observable],
+        *,
+        shots: int | None = None,
+        key: ShotKey | None = None,
+    ) -> FrozenFunction:
+        """Freeze the weights ``[P]``: compiled where the encoder allows it and it costs less, else circuit by circuit."""
+        self.check(circuit, weights, observables, shots=shots)
+        analysis = analyse(circuit)
+        if self.execution == "compiled" and (analysis is None or shots is not None):
+            raise UnsupportedError(
+                "execution: compiled needs exact expectations, and amplitude encoding or rotations by inputs before "
+                "everything else (of few qubits); use execution: auto"
+            )
+        circuits = CircuitFunction(
+            self, circuit, weights, observables, shots=shots, key=None if shots is None else key or ShotKey(seed=0)
+        )
+        if analysis is None or shots is not None or self.execution == "circuits":
+            return circuits
+        if self.gives == "amplitudes":
+            columns = columns_by_runs(self, circuit, analysis, weights)
+            return compile_columns(circuit, analysis, columns, observables, weights)
+
+        def compiled() -> FrozenFunction:
+            return compile_by_probing(self, circuit, analysis, weights, observables)
+
+        if self.execution == "compiled":
+            return compiled()
+        return ChosenByBatch(circuits, compiled, lambda batch: probing_pays(circuit, analysis, batch))
+
+
+class ChosenByBatch(FrozenFunction):
+    """Circuits for a small batch, compiled for a large one; decided when the first batch is seen."""
+
+    def __init__(
+        self, circuits: FrozenFunction, compiled: Callable[[], FrozenFunction], pays: Callable[[int], bool]
+    ) -> None:
+        self._circuits, self._compile, self._pays = circuits, compiled, pays
+        self._compiled: FrozenFunction | None = None
+
+    def _chosen(self, batch: int) -> FrozenFunction:
+        if self._compiled is None and self._pays(batch):
+            self._compiled = self._compile()
+        return self._compiled or self._circuits
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """Return the expectations ``[B, O]`` at inputs ``[B, I]``."""
+        return self._chosen(len(inputs))(inputs)
+
+    def jacobian(self, inputs: Tensor, *, create_graph: bool = False) -> Tensor:
+        """Return ``∂f/∂v``, shape ``[B, O, I]``."""
+        return self._chosen(len(inputs)).jacobian(inputs, create_graph=create_graph)
+
+    def inject(self, x: Tensor, scale: Tensor | float, size: int) -> tuple[Callable[..., Tensor], tuple[Tensor, ...]]:
+        """Return ``f(y, *rows) = q(x + s W y)`` and its rows."""
+        return self._chosen(len(x)).inject(x, scale, size)
+
+
+def lowered(circuit: Circuit, lacks: frozenset[str]) -> Circuit:
+    """Return the circuit with the gates in ``lacks`` decomposed by the gate table, as often as it takes."""
+    if not any(gate.name in lacks for gate in circuit.gates):
+        return circuit
+    operations = list(circuit.operations[: len(circuit.operations) - len(circuit.gates)])
+    pending = list(reversed(circuit.gates))
+    while pending:
+        gate = pending.pop()
+        if gate.name not in lacks:
+            operations.append(gate)
+            continue
+        parts = gate.decompose()
+        if parts == (gate,):
+            raise UnsupportedError(f"gate {gate.name} is elementary, and this backend has no translation for it")
+        pending += reversed(parts)
+    return Circuit(circuit.num_qubits, tuple(operations))
+
+
+def measured_in(group: MeasurementGroup, num_qubits: int) -> Circuit:
+    """Return the gates that turn the group's basis into the computational one."""
+    return Circuit(
+        num_qubits, tuple(Gate(name, qubit) for qubit, letter in group.basis for name in BASIS_GATES[letter])
+    )
+
+
+def rotate(states: np.ndarray, group: MeasurementGroup) -> np.ndarray:
+    """Turn amplitudes ``[N, 2^n]`` into the group's basis."""
+    for qubit, letter in group.basis:
+        for name in BASIS_GATES[letter]:
+            matrix = Gate(name, qubit).type.matrix().numpy()
+            cube = states.reshape(len(states), 2**qubit, 2, -1)
+            states = np.einsum("ij,nljr->nlir", matrix, cube).reshape(states.shape)
+    return states

@@ -1,0 +1,219 @@
+"""A frozen function that runs circuits: for every sample and evaluation, with derivatives by shifted circuits.
+
+Angles follow the gate table's shift rules. Amplitude encoding has none, but it is a ratio of quadratic forms, and these can be
+told apart by measuring at sums and differences: ``B(u, w) = (||u+w||² f(u+w) - ||u-w||² f(u-w)) / 4`` and
+``df(v)·w = (2 B(v, w) - 2 f(v) <v, w>) / ||v||²``, exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from qdeq.backends.base import FrozenFunction
+from qdeq.backends.sampling import ShotKey
+from qdeq.backends.shifts import shifted_circuits
+from qdeq.circuit import Circuit, Input, Weight
+from qdeq.errors import UnsupportedError
+from qdeq.injection import upsample, upsample_transposed
+from qdeq.observables import Observable
+
+if TYPE_CHECKING:
+    from qdeq.backends.base import Backend
+
+
+class CircuitFunction(FrozenFunction):
+    """Expectations from :meth:`Backend.evaluate`, whatever the backend.
+
+    Args:
+        backend: What runs the circuits.
+        circuit: The circuit.
+        weights: ``[P]``.
+        observables: What to measure.
+        shots: Measurements per circuit and group; None for exact.
+        key: Names the streams of the shots.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        circuit: Circuit,
+        weights: Tensor,
+        observables: Sequence[Observable],
+        *,
+        shots: int | None = None,
+        key: ShotKey | None = None,
+    ) -> None:
+        self.backend = backend
+        self.circuit = circuit
+        self.weights = weights
+        self.observables = tuple(observables)
+        self.shots = shots
+        self.key = key
+
+    def at_evaluation(self, number: int) -> CircuitFunction:
+        """Return the function with the shot streams of another evaluation; itself where there are no shots."""
+        if self.key is None:
+            return self
+        key = replace(self.key, evaluation=number)
+        return CircuitFunction(self.backend, self.circuit, self.weights, self.observables, shots=self.shots, key=key)
+
+    def for_samples(self, samples: Tensor) -> CircuitFunction:
+        """Return the function with the shot streams of the samples ``[B]``; itself where there are no shots."""
+        if self.key is None:
+            return self
+        key = replace(self.key, samples=tuple(samples.tolist()))
+        return CircuitFunction(self.backend, self.circuit, self.weights, self.observables, shots=self.shots, key=key)
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """Return the expectations ``[B, O]`` at inputs ``[B, I]``."""
+        value: Tensor = _Shifted.apply(inputs, self.weights, self)
+        return value
+
+    def jacobian(self, inputs: Tensor, *, create_graph: bool = False) -> Tensor:
+        """Return ``∂f/∂v``, shape ``[B, O, I]``, by shifted circuits or the bilinear rule."""
+        self._refuse_graph(create_graph)
+        if self.circuit.encoding is not None:
+            identity = torch.eye(inputs.shape[1], dtype=inputs.dtype, device=inputs.device)
+            return self.directional(inputs, identity[: self.circuit.encoding.num_features], inputs.shape[1])
+        shifted = shifted_circuits(self.circuit, Input)
+        values = self.values(shifted.circuits, inputs)
+        result = inputs.new_zeros(len(inputs), values.shape[2], inputs.shape[1])
+        for value, index, coefficient in zip(values, shifted.indices, shifted.coefficients, strict=True):
+            result[:, :, index] += value * complex(coefficient).real
+        return result
+
+    def directional(self, inputs: Tensor, directions: Tensor, size: int) -> Tensor:
+        """Return ``df(v)·w`` ``[B, O, D]`` for amplitude encoding and directions w ``[D, I]``, by the bilinear rule.
+
+        Args:
+            inputs: ``[B, I]``.
+            directions: ``[D, I]``; every sample is moved by a multiple of the size of its own vector.
+            size: Pad the result with zeros to this length.
+        """
+        encoding = self.circuit.encoding
+        assert encoding is not None
+        v = inputs[:, : encoding.num_features]
+        w = directions[:, : encoding.num_features]
+        norm = torch.linalg.vector_norm(v, dim=1)
+        length = torch.linalg.vector_norm(w, dim=1)
+        # f is homogeneous, so any length of w is exact; that of v keeps sums and differences well conditioned
+        factor = (norm[:, None] / length)[..., None]
+        moved = torch.stack([v[:, None] + factor * w, v[:, None] - factor * w])  # [2, B, D, d]
+        flat = moved.flatten(0, 2)
+        padded = torch.nn.functional.pad(flat, (0, inputs.shape[1] - flat.shape[1]))
+        repeated = self._repeated(2, len(directions), len(inputs))
+        value = repeated.values((self.circuit,), padded)[0].unflatten(0, moved.shape[:3])  # [2, B, D, O]
+        weighed = value * moved.square().sum(-1, keepdim=True)
+        bilinear = (weighed[0] - weighed[1]) / 4
+        center = self.values((self.circuit,), inputs, part=0)[0]
+        overlap = (factor * w * v[:, None]).sum(-1)
+        empty = norm == 0
+        square = torch.where(empty, torch.inf, norm.square())[:, None, None]
+        rows = (
+            2
+            * (bilinear - center[:, None] * overlap[..., None])
+            / (square * torch.where(empty[:, None, None], 1.0, factor))
+        )
+        rows = torch.where(empty[:, None, None], 0.0, rows).transpose(1, 2)
+        return torch.nn.functional.pad(rows, (0, size - rows.shape[2]))
+
+    def inject(self, x: Tensor, scale: Tensor | float, size: int) -> tuple[Callable[..., Tensor], tuple[Tensor, ...]]:
+        """Return ``f(y, *rows) = q(x + s W y)``; the rows carry the samples' numbers, which name their shots."""
+        names = range(len(x)) if self.key is None or self.key.samples is None else self.key.samples
+        return _InjectedCircuits(self, scale), (x, torch.tensor(list(names), device=x.device))
+
+    def values(self, circuits: Sequence[Circuit], inputs: Tensor, *, part: int = 1) -> Tensor:
+        """Return the expectations ``[T, B, O]`` of T circuits; ``part`` numbers the first one's shot streams."""
+        return self.backend.evaluate(
+            circuits,
+            inputs.detach(),
+            self.weights.detach(),
+            self.observables,
+            shots=self.shots,
+            key=self.key,
+            part=part,
+        )[0]
+
+    def weight_gradient(self, inputs: Tensor, cotangent: Tensor) -> Tensor:
+        """Return ``Σ_bo u_bo ∂f_bo/∂θ`` ``[P]`` for cotangents ``[B, O]``."""
+        shifted = shifted_circuits(self.circuit, Weight)
+        gradient = torch.zeros_like(self.weights)
+        if shifted.circuits:
+            along = (self.values(shifted.circuits, inputs) * cotangent).sum(dim=(1, 2))
+            factors = torch.tensor(
+                [complex(c).real for c in shifted.coefficients], dtype=along.dtype, device=along.device
+            )
+            gradient.index_add_(0, torch.tensor(shifted.indices, device=along.device), along * factors)
+        return gradient
+
+    def _repeated(self, signs: int, directions: int, batch: int) -> CircuitFunction:
+        """Return the function for a batch that holds every sample ``signs x directions`` times, each with its own shots."""
+        if self.key is None:
+            return self
+        names = range(batch) if self.key.samples is None else self.key.samples
+        copies = tuple(
+            (sign * directions + direction) << 40 | name
+            for sign in range(signs)
+            for name in names
+            for direction in range(directions)
+        )
+        return self.for_samples(torch.tensor(copies))
+
+    def _refuse_graph(self, create_graph: bool) -> None:
+        if create_graph:
+            raise UnsupportedError(
+                f"backend {self.backend.name!r} running circuits has no derivative of the Jacobian; "
+                "set training.jacobian_weight to 0, or execution: compiled"
+            )
+
+
+class _Shifted(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, inputs, weights, function):  # type: ignore[no-untyped-def]  # noqa: ANN001, D102
+        ctx.function = function
+        ctx.save_for_backward(inputs)
+        return function.values((function.circuit,), inputs, part=0)[0]
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, cotangent):  # type: ignore[no-untyped-def]  # noqa: ANN001, D102
+        (inputs,) = ctx.saved_tensors
+        function = ctx.function
+        to_inputs = to_weights = None
+        if ctx.needs_input_grad[0]:
+            to_inputs = (function.jacobian(inputs) * cotangent[..., None]).sum(1)
+        if ctx.needs_input_grad[1]:
+            to_weights = function.weight_gradient(inputs, cotangent)
+        return to_inputs, to_weights, None
+
+
+class _InjectedCircuits:
+    """``f(y, x, samples) = q(x + s W y)`` with a Jacobian from derivatives along the n columns of W only."""
+
+    def __init__(self, function: CircuitFunction, scale: Tensor | float, evaluation: int | None = None) -> None:
+        self._function = function
+        self._scale = scale
+        self.stochastic = function.key is not None
+
+    def at_evaluation(self, number: int) -> _InjectedCircuits:
+        """Return the function with the shot streams of another evaluation."""
+        return _InjectedCircuits(self._function.at_evaluation(number), self._scale)
+
+    def __call__(self, y: Tensor, x: Tensor, samples: Tensor) -> Tensor:
+        return self._function.for_samples(samples)(x + self._scale * upsample(y, x.shape[1]))
+
+    def jacobian(self, y: Tensor, x: Tensor, samples: Tensor, *, create_graph: bool = False) -> Tensor:
+        """Return ``∂f/∂y`` ``[B, n, n]``."""
+        function = self._function.for_samples(samples)
+        inputs = x + self._scale * upsample(y, x.shape[1])
+        if function.circuit.encoding is None:
+            inner = function.jacobian(inputs, create_graph=create_graph)
+            return self._scale * upsample_transposed(inner, y.shape[1])
+        function._refuse_graph(create_graph)
+        columns = upsample(torch.eye(y.shape[1], dtype=y.dtype, device=y.device), x.shape[1])
+        return self._scale * function.directional(inputs, columns, y.shape[1])

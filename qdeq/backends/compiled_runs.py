@@ -1,0 +1,249 @@
+"""Compiled functions from runs of bound circuits: how a simulator of another package gets what the native one has.
+
+*Amplitudes*: the columns of the ansatz come from one circuit on the register and a reference register of equal basis states
+(its Choi state), or from one circuit a column; their derivatives from the same at shifted angles.
+*Expectations only* (density matrices, noise, devices): under any fixed linear channel an encoded expectation is a quadratic
+form in an amplitude-encoded vector, which polarisation recovers from d(d+1)/2 prepared states, whatever the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from qdeq.backends.base import FrozenFunction
+from qdeq.backends.compile import Analysis, column_states, product_encoding
+from qdeq.backends.forms import ProductForm, QuadraticForm
+from qdeq.backends.shifts import shifted_circuits
+from qdeq.circuit import Circuit, Gate, Input, Weight
+from qdeq.observables import Observable
+
+if TYPE_CHECKING:
+    from qdeq.backends.adapter import CircuitBackend
+
+MAX_CHOI_QUBITS = 14
+"""Beyond this a Choi circuit's state costs more than the columns one by one."""
+EVALUATIONS_PER_SOLVE = 8
+"""What a solve takes, for the choice between circuits and probing."""
+
+
+def columns_by_runs(backend: CircuitBackend, circuit: Circuit, analysis: Analysis, weights: Tensor) -> Tensor:
+    """Return the ansatz on the basis states of :func:`~qdeq.backends.compile.column_states`, ``[2^n, d]``, differentiable.
+
+    Args:
+        backend: Gives amplitudes.
+        circuit: The whole circuit.
+        analysis: What can be compiled of it.
+        weights: ``[P]``.
+    """
+    ansatz = Circuit(circuit.num_qubits, analysis.ansatz)
+    states = column_states(circuit.num_qubits, analysis)
+    columns: Tensor = _Columns.apply(weights, backend, ansatz, tuple(states))
+    return columns
+
+
+class _Columns(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, weights, backend, ansatz, states):  # type: ignore[no-untyped-def]  # noqa: ANN001, D102
+        ctx.save_for_backward(weights)
+        ctx.problem = backend, ansatz, states
+        return _run_columns(backend, [ansatz], states, weights)[0]
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, cotangent):  # type: ignore[no-untyped-def]  # noqa: ANN001, D102
+        (weights,) = ctx.saved_tensors
+        backend, ansatz, states = ctx.problem
+        shifted = shifted_circuits(ansatz, Weight, amplitudes=True)
+        gradient = torch.zeros_like(weights)
+        if shifted.circuits:
+            columns = _run_columns(backend, shifted.circuits, states, weights)
+            factors = torch.tensor(shifted.coefficients, dtype=columns.dtype, device=columns.device)
+            along = (cotangent.conj() * columns).sum(dim=(1, 2)) * factors
+            gradient.index_add_(0, torch.tensor(shifted.indices, device=weights.device), along.real.to(weights))
+        return gradient, None, None, None
+
+
+def _run_columns(
+    backend: CircuitBackend, circuits: Sequence[Circuit], states: Sequence[int], weights: Tensor
+) -> Tensor:
+    """Return ``[T, 2^n, d]``: each circuit on each of the basis states."""
+    num_qubits = circuits[0].num_qubits
+    values = weights.detach().double().cpu().numpy()
+    bound = [circuit.bind(weights=values[: circuit.num_weights]) for circuit in circuits]
+    moved = [qubit for qubit in range(num_qubits) if any(state >> (num_qubits - 1 - qubit) & 1 for state in states)]
+    if num_qubits + len(moved) <= min(MAX_CHOI_QUBITS, backend.capabilities.max_qubits):
+        final = backend.execute([_choi_circuit(circuit, moved) for circuit in bound])
+        cube = final.reshape(len(bound), 2 ** len(moved), 2**num_qubits) * 2 ** (len(moved) / 2)
+        column = [_bits(state, moved, num_qubits) for state in states]
+        result = cube[:, column].transpose(0, 2, 1)
+    else:
+        requests = [
+            Circuit(num_qubits, (*_flips(state, num_qubits), *circuit.gates)) for circuit in bound for state in states
+        ]
+        result = backend.execute(requests).reshape(len(bound), len(states), -1).transpose(0, 2, 1)
+    kind = torch.complex64 if weights.dtype == torch.float32 else torch.complex128
+    return torch.from_numpy(np.ascontiguousarray(result)).to(device=weights.device, dtype=kind)
+
+
+def _choi_circuit(circuit: Circuit, moved: Sequence[int]) -> Circuit:
+    """Return a circuit whose reference register, in front, holds which basis state of the ``moved`` qubits went in."""
+    count = len(moved)
+    pairs = [gate for k, qubit in enumerate(moved) for gate in (Gate("H", k), Gate("CNOT", (k, count + qubit)))]
+    shifted = [Gate(gate.name, [count + qubit for qubit in gate.qubits], gate.angles) for gate in circuit.gates]
+    return Circuit(count + circuit.num_qubits, (*pairs, *shifted))
+
+
+def _bits(state: int, qubits: Sequence[int], num_qubits: int) -> int:
+    """Return the number whose bits are those of ``state`` on ``qubits``, the first the most significant."""
+    number = 0
+    for qubit in qubits:
+        number = number << 1 | state >> (num_qubits - 1 - qubit) & 1
+    return number
+
+
+def _flips(state: int, num_qubits: int) -> list[Gate]:
+    return [Gate("X", qubit) for qubit in range(num_qubits) if state >> (num_qubits - 1 - qubit) & 1]
+
+
+# -- expectations only --------------------------------------------------------------------------------------------------
+
+
+def probing_pays(circuit: Circuit, analysis: Analysis, batch: int) -> bool:
+    """Whether a training step by probing runs fewer circuits than one circuit per sample, evaluation and shift.
+
+    A step by circuits has :data:`EVALUATIONS_PER_SOLVE` evaluations, the Jacobian (two circuits for each qubit under
+    amplitude encoding, the shifts of all inputs otherwise) and the shifts of all weights, for every sample.
+    """
+    shifts = len(shifted_circuits(circuit, Weight).circuits)
+    inputs = len(shifted_circuits(circuit, Input).circuits) or 2 * circuit.num_qubits
+    return _num_probes(analysis) * (1 + shifts) < batch * (EVALUATIONS_PER_SOLVE + inputs + shifts)
+
+
+def compile_by_probing(
+    backend: CircuitBackend, circuit: Circuit, analysis: Analysis, weights: Tensor, observables: Sequence[Observable]
+) -> FrozenFunction:
+    """Compile a circuit from expectations at known states.
+
+    Args:
+        backend: Any that evaluates circuits.
+        circuit: The circuit.
+        analysis: What :func:`~qdeq.backends.compile.analyse` said of it.
+        weights: ``[P]``.
+        observables: What to measure.
+    """
+    probe = _PairProbe(analysis.amplitude) if analysis.amplitude is not None else _ProductProbe(circuit, analysis)
+    values: Tensor = _Probed.apply(weights, backend, probe.circuits(circuit), probe.inputs(circuit), tuple(observables))
+    if isinstance(probe, _PairProbe):
+        return QuadraticForm(probe.assemble(values))
+    return ProductForm(probe.assemble(values), product_encoding(analysis, circuit.num_inputs, weights))
+
+
+def _num_probes(analysis: Analysis) -> int:
+    if analysis.amplitude is not None:
+        return analysis.amplitude * (analysis.amplitude + 1) // 2
+    return int(np.prod([3 if len(turns) == 1 else 4 for _, turns in analysis.product], dtype=np.int64))
+
+
+class _Probed(torch.autograd.Function):
+    """Expectations ``[K, O]`` of K probes; backward, of the same probes through the circuit at shifted weights."""
+
+    @staticmethod
+    def forward(ctx, weights, backend, circuits, inputs, observables):  # type: ignore[no-untyped-def]  # noqa: ANN001, D102
+        ctx.save_for_backward(weights)
+        ctx.problem = backend, circuits, inputs, observables
+        return backend.evaluate(circuits, inputs.to(weights), weights.detach(), observables)[0].flatten(0, 1)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, cotangent):  # type: ignore[no-untyped-def]  # noqa: ANN001, D102
+        (weights,) = ctx.saved_tensors
+        backend, circuits, inputs, observables = ctx.problem
+        gradient = torch.zeros_like(weights)
+        shifts = [shifted_circuits(circuit, Weight) for circuit in circuits]
+        flat = [shifted for each in shifts for shifted in each.circuits]
+        if flat:
+            values = backend.evaluate(flat, inputs.to(weights), weights, observables)[0]  # [S, B, O]
+            owners = torch.tensor([k for k, each in enumerate(shifts) for _ in each.circuits], device=weights.device)
+            along = (values * cotangent.unflatten(0, (len(circuits), -1))[owners]).sum(dim=(1, 2))
+            real = [complex(c).real for each in shifts for c in each.coefficients]
+            factors = torch.tensor(real, dtype=torch.float64).to(along)
+            indices = torch.tensor([index for each in shifts for index in each.indices], device=weights.device)
+            gradient.index_add_(0, indices, along * factors)
+        return gradient, None, None, None, None
+
+
+class _PairProbe:
+    """Polarisation: f at e_i gives A_ii, f at (e_i + e_j)/√2 gives (A_ii + A_jj)/2 + A_ij."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._first, self._second = torch.triu_indices(size, size)
+
+    def circuits(self, circuit: Circuit) -> tuple[Circuit, ...]:
+        return (circuit,)
+
+    def inputs(self, circuit: Circuit) -> Tensor:
+        identity = torch.eye(self._size, circuit.num_inputs, dtype=torch.float64)
+        return identity[self._first] + identity[self._second]
+
+    def assemble(self, values: Tensor) -> Tensor:
+        """Return A ``[O, d, d]`` from values ``[K, O]``."""
+        first, second = self._first.to(values.device), self._second.to(values.device)
+        diagonal = values[first == second]
+        half = values - torch.where((first == second)[:, None], 0.0, (diagonal[first] + diagonal[second]) / 2)
+        forms = values.new_zeros(self._size, self._size, values.shape[1])
+        forms = forms.index_put((first, second), half)
+        forms = forms.index_put((second, first), half)
+        return forms.permute(2, 0, 1)
+
+
+_PREPARATIONS = {"0": (), "1": ("X",), "+": ("H",), "+i": ("H", "S")}
+
+
+class _ProductProbe:
+    """The ansatz after products of known single-qubit states, from which each qubit's vector is solved for.
+
+    A qubit turned about one axis only is probed with three states of its circle, any other with four.
+    """
+
+    def __init__(self, circuit: Circuit, analysis: Analysis) -> None:
+        self._ansatz = Circuit(circuit.num_qubits, analysis.ansatz)
+        self._qubits = analysis.product
+        self._names, self._inverses = [], []
+        for _, turns in analysis.product:
+            single = [axis for axis, _ in turns] if len(turns) == 1 else None
+            names = ("0", "1", "+i" if single == ["X"] else "+") if single else ("0", "1", "+", "+i")
+            # the vectors (1, cos, sin) or (1, x, y, z) of these states; RX turns |0> towards -i, so sin = -1 at +i
+            rows = {
+                3: [[1, 1, 0], [1, -1, 0], [1, 0, -1 if single == ["X"] else 1]],
+                4: [[1, 0, 0, 1], [1, 0, 0, -1], [1, 1, 0, 0], [1, 0, 1, 0]],
+            }[len(names)]
+            self._names.append(names)
+            self._inverses.append(torch.tensor(rows, dtype=torch.float64).inverse())
+
+    def circuits(self, circuit: Circuit) -> tuple[Circuit, ...]:
+        """Return one circuit without inputs for each product of probe states, the first qubit's state slowest."""
+        preparations: list[tuple[Gate, ...]] = [()]
+        for (qubit, _), names in zip(self._qubits, self._names, strict=True):
+            preparations = [
+                (*before, *(Gate(gate, qubit) for gate in _PREPARATIONS[name]))
+                for before in preparations
+                for name in names
+            ]
+        return tuple(Circuit(circuit.num_qubits, (*gates, *self._ansatz.gates)) for gates in preparations)
+
+    def inputs(self, circuit: Circuit) -> Tensor:
+        return torch.zeros(1, circuit.num_inputs, dtype=torch.float64)
+
+    def assemble(self, values: Tensor) -> Tensor:
+        """Return T ``[O, prod(sizes)]`` from values ``[K, O]``."""
+        tensor = values.mT.reshape(values.shape[1], 1, -1)
+        for inverse in self._inverses:
+            matrix = inverse.to(tensor)
+            tensor = (matrix @ tensor.unflatten(2, (len(matrix), -1))).flatten(1, 2)
+        return tensor.reshape(values.shape[1], -1)

@@ -1,0 +1,129 @@
+"""From what is wanted to the fewest circuits that have to run: duplicates removed, counted, spread over workers."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from qdeq.circuit import Circuit
+from qdeq.errors import BackendError
+
+if TYPE_CHECKING:
+    from qdeq.backends.adapter import CircuitBackend
+
+CHUNKS_PER_WORKER = 4
+"""Small enough chunks that workers finish together, large enough that handing them over costs little."""
+
+
+@dataclass
+class ExecutionCount:
+    """How many circuits ran, and how many were asked for, within :func:`count_executions`."""
+
+    executed: int = 0
+    requested: int = 0
+
+
+_counters: ContextVar[tuple[ExecutionCount, ...]] = ContextVar("qdeq_execution_counters", default=())
+
+
+@contextlib.contextmanager
+def count_executions() -> Iterator[ExecutionCount]:
+    """Count the circuits that backends run within the block.
+
+    Example:
+        >>> with count_executions() as count:
+        ...     pass
+        >>> count.executed
+        0
+    """
+    count = ExecutionCount()
+    token = _counters.set((*_counters.get(), count))
+    try:
+        yield count
+    finally:
+        _counters.reset(token)
+
+
+def record_executions(executed: int, requested: int) -> None:
+    """Add to every counter that is open."""
+    for counter in _counters.get():
+        counter.executed += executed
+        counter.requested += requested
+
+
+@dataclass(frozen=True)
+class ExecutionPlan:
+    """Bound circuits to run, each once.
+
+    Attributes:
+        circuits: The distinct circuits.
+        rows: For each request, the position of its circuit.
+    """
+
+    circuits: tuple[Circuit, ...]
+    rows: np.ndarray
+
+    @classmethod
+    def of(cls, requests: Sequence[Circuit]) -> ExecutionPlan:
+        """Remove duplicates from bound circuits."""
+        position: dict[Circuit, int] = {}
+        rows = [position.setdefault(circuit, len(position)) for circuit in requests]
+        return cls(tuple(position), np.array(rows, dtype=np.int64))
+
+    def run(self, backend: CircuitBackend) -> np.ndarray:
+        """Run the circuits and return one row ``[2^n]`` for each request."""
+        record_executions(len(self.circuits), len(self.rows))
+        return run_parallel(backend, self.circuits)[self.rows]
+
+
+def run_parallel(backend: CircuitBackend, circuits: Sequence[Circuit]) -> np.ndarray:
+    """Run bound circuits on the backend's workers; with one worker, here.
+
+    A worker that dies takes its chunks with it: they are redone once, then the failure is reported.
+    """
+    workers = min(backend.workers, len(circuits))
+    if workers <= 1 and backend.ray_address is None:
+        return backend.run(circuits)
+    size = max(1, -(-len(circuits) // (workers * CHUNKS_PER_WORKER)))
+    chunks = [circuits[start : start + size] for start in range(0, len(circuits), size)]
+    from joblib.externals.loky.process_executor import BrokenProcessPool
+
+    for attempt in (1, 2):
+        try:
+            return np.concatenate(_map(backend, chunks, workers))
+        except BrokenProcessPool as error:
+            if attempt == 2:
+                raise BackendError(
+                    f"a worker of backend {backend.name!r} died twice while running {len(circuits)} circuits; "
+                    "it may have run out of memory: set fewer workers (backend.workers)"
+                ) from error
+    raise AssertionError("unreachable")
+
+
+def _map(backend: CircuitBackend, chunks: Sequence[Sequence[Circuit]], workers: int) -> list[np.ndarray]:
+    import joblib
+
+    if backend.ray_address is None:
+        parallel = joblib.Parallel(n_jobs=workers, backend="loky")
+        return list(parallel(joblib.delayed(_run_chunk)(backend, chunk) for chunk in chunks))
+    try:
+        import ray
+        from ray.util.joblib import register_ray
+    except ImportError as error:
+        raise BackendError('ray_address needs Ray: pip install "qdeq[distributed]"') from error
+    if not ray.is_initialized():
+        ray.init(address=backend.ray_address, log_to_driver=False)
+    register_ray()
+    with joblib.parallel_config(backend="ray", n_jobs=-1):
+        return list(joblib.Parallel()(joblib.delayed(_run_chunk)(backend, chunk) for chunk in chunks))
+
+
+def _run_chunk(backend: CircuitBackend, circuits: Sequence[Circuit]) -> np.ndarray:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # the workers share the cores already
+    return backend.run(circuits)

@@ -1,0 +1,147 @@
+"""Bad input: one or two lines with the place, what is allowed and a suggestion; exit code 2; nothing written."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from cli_files import TINY
+
+BAD = {
+    "unknown key": ("training.epocs=3", ["tiny.yaml", "training.epocs", "batch_size", "Did you mean 'epochs'?"]),
+    "unknown section": ("trainig={}", ["tiny.yaml", "trainig", "Did you mean 'training'?"]),
+    "unknown backend": ("backend=toch", ["tiny.yaml: backend", "installed:", "Did you mean 'torch'?"]),
+    "unknown solver": ("solver=broiden", ["tiny.yaml: solver", "anderson", "Did you mean 'broyden'?"]),
+    "unknown data set": ("data.dataset=digit", ["tiny.yaml: data.dataset", "mnist", "Did you mean 'digits'?"]),
+    "unknown solver option": ("solver={name: broyden, memori: 3}", ["tiny.yaml", "memori", "Did you mean 'memory'?"]),
+    "unknown backend option": ("backend={name: torch, shot: 3}", ["tiny.yaml: backend", "'shot'"]),
+    "wrong type": ("training.epochs=many", ["tiny.yaml: training.epochs", "integer", "'many'"]),
+    "out of range": ("training.learning_rate=-1", ["tiny.yaml: training.learning_rate", "greater than 0"]),
+    "unknown choice": ("model.encoding=amplitud", ["tiny.yaml: model.encoding", "Did you mean 'amplitude'?"]),
+    "class that is not there": ("data.classes=[0, 12]", ["tiny.yaml: data", "12", "allowed: 0, 1, 2"]),
+    "too many features": ("model.qubits=3", ["tiny.yaml: model", "9 features", "8 amplitudes", "encoding: angle"]),
+    "layers without direct mode": ("model.mode=implicit", ["tiny.yaml: model", "layers"]),
+    "register too large": ("model.qubits=25", ["tiny.yaml: model.qubits", "24"]),
+    "no assignment": ("training.epochs", ["--set training.epochs", "KEY.KEY=VALUE"]),
+    "path through a number": ("training.epochs.x=1", ["--set", "mapping"]),
+    "yaml that is not": ("training={", ["--set", "not valid YAML"]),
+    "missing data file": ("data.dataset={name: npz, path: gone.npz}", ["tiny.yaml: data", "gone.npz", "not found"]),
+}
+
+
+def refused(result, *expected):
+    """Check that the result is a short error with all of the expected words, and that nothing was written."""
+    assert result.stdout == ""
+    lines = result.stderr.splitlines()
+    assert lines[0].startswith("error: ")
+    assert 1 <= len(lines) <= 2, lines
+    assert "Traceback" not in result.stderr
+    for words in expected:
+        assert words in result.stderr
+    assert not os.path.exists("runs")
+    assert not os.path.exists("out")
+
+
+@pytest.mark.parametrize(("assignment", "expected"), BAD.values(), ids=BAD)
+def test_bad_experiment(qdeq, assignment, expected):
+    refused(qdeq("train", "tiny.yaml", "--out", "out", "--set", assignment, code=2), *expected)
+
+
+def test_bad_shorthands(qdeq):
+    refused(qdeq("train", "tiny.yaml", "--solver", "andersen", code=2), "Did you mean 'anderson'?")
+    refused(qdeq("train", "tiny.yaml", "--backend", "trch", code=2), "Did you mean 'torch'?")
+    refused(qdeq("train", "tiny.yaml", "--device", "gpu", code=2), "training.device", "gpu")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_cuda_that_is_not_there(qdeq):
+    refused(qdeq("train", "tiny.yaml", "--device", "cuda", code=2), "training.device: cuda", "Use --device cpu")
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (None, "cannot be read"),
+        ("a: [1\n", "line"),
+        ("- a list\n", "expected a mapping"),
+        ("seed: 1\nseed: 2\n", "stands twice"),
+        ("\xff\xfe", "cannot be read"),
+    ],
+)
+def test_bad_file(qdeq, tmp_path, content, expected):
+    if content is not None:
+        (tmp_path / "bad.yaml").write_bytes(content.encode("latin-1"))
+    for command in ("train", "show"):
+        refused(qdeq(command, "bad.yaml", code=2), "bad.yaml", expected)
+    refused(qdeq("train", "bad.yaml", "--solver", "naive", code=2), "bad.yaml", expected)
+
+
+def test_truncated_data_file(qdeq, tmp_path):
+    np.savez(tmp_path / "mine.npz", images=np.zeros((40, 8, 8), np.uint8), labels=np.arange(40) % 2)
+    content = (tmp_path / "mine.npz").read_bytes()
+    (tmp_path / "mine.npz").write_bytes(content[: len(content) // 2])
+    result = qdeq("train", "tiny.yaml", "--set", "data.dataset={name: npz, path: mine.npz}", code=2)
+    refused(result, "tiny.yaml: data", "mine.npz")
+
+
+def test_occupied_folder_is_untouched(qdeq, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/notes.txt").write_text("keep")
+    for options in ((), ("--force",)):
+        refused(qdeq("train", "tiny.yaml", "--out", "mine", *options, code=2), "mine", "--out DIR")
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]
+
+
+def test_force_does_not_destroy_a_run_for_an_experiment_that_cannot_run(qdeq, tmp_path):
+    qdeq("train", "tiny.yaml", "-q", "--out", "kept")
+    before = {path: path.read_bytes() for path in (tmp_path / "kept").rglob("*") if path.is_file()}
+    qdeq("train", "tiny.yaml", "--out", "kept", "--force", "--set", "data.classes=[0, 12]", code=2)
+    qdeq("train", "tiny.yaml", "--out", "kept", "--force", "--set", "training.epocs=3", code=2)
+    assert {path: path.read_bytes() for path in (tmp_path / "kept").rglob("*") if path.is_file()} == before
+
+
+def test_bad_runs(qdeq, tmp_path):
+    refused(qdeq("eval", "nowhere", code=2), "nowhere: there is no such run", "qdeq train")
+    refused(qdeq("eval", ".", code=2), "holds no qdeq run")
+    qdeq("train", "tiny.yaml", "-q", "--out", "mine")
+    best = tmp_path / "mine/checkpoints/best.safetensors"
+    content = best.read_bytes()
+    best.write_bytes(content[:-10])
+    refused(qdeq("eval", "mine", code=2), str(best.relative_to(tmp_path)), "truncated or damaged", "--checkpoint last")
+    best.unlink()
+    refused(qdeq("eval", "mine", code=2), "no such checkpoint", "--checkpoint last")
+    spec = tmp_path / "mine/spec.yaml"
+    spec.write_text(spec.read_text().replace("seed: 0", "seed: 1", 1))
+    refused(qdeq("eval", "mine", "--checkpoint", "last", code=2), "another experiment")
+    spec.write_text("nonsense: 1\n")
+    refused(qdeq("eval", "mine", "--checkpoint", "last", code=2), "spec.yaml", "nonsense")
+
+
+def test_debug_shows_the_traceback_and_the_message(qdeq):
+    result = qdeq("--debug", "train", "gone.yaml", code=2)
+    assert "Traceback" in result.stderr
+    assert "error: gone.yaml" in result.stderr
+
+
+def test_what_nobody_expected_keeps_its_traceback(tmp_path):
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    code = (
+        "import qdeq.training.trainer as t\n"
+        "def broken(spec): raise ZeroDivisionError('a bug')\n"
+        "t.build_data = broken\n"
+        "from qdeq.cli import app; app(['train', 'tiny.yaml'])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 1
+    assert "Traceback" in result.stderr
+    assert "ZeroDivisionError: a bug" in result.stderr
+
+
+def test_interrupt_before_training_exits_130(qdeq, monkeypatch):
+    def interrupted(spec):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("qdeq.training.trainer.build_data", interrupted)
+    assert "interrupted" in qdeq("train", "tiny.yaml", code=130).stderr

@@ -1,0 +1,118 @@
+"""`qdeq train` and `qdeq eval`, from the file to the table."""
+
+import os
+import re
+import subprocess
+import sys
+
+import numpy as np
+import yaml
+from cli_files import TINY
+
+from qdeq._version import __version__
+from qdeq.spec import load_spec
+from qdeq.training import RunSummary
+from qdeq.training.folder import RunFolder
+
+
+def figures(text, row):
+    return re.search(rf"^{row}\s+(.*?)\s*$", text, re.MULTILINE)[1].split("  ")
+
+
+def test_train_then_eval_show_the_same_figures(qdeq, tmp_path):
+    trained = qdeq("train", "tiny.yaml").stdout
+    assert "\x1b" not in trained
+    assert RunFolder(tmp_path / "runs/tiny").curves.exists()  # the default folder
+    summary = RunSummary.read(tmp_path / "runs/tiny/summary.json")
+    again = qdeq("eval", "runs/tiny").stdout
+    for row in ("accuracy", "loss", "residual, mean", "residual, worst sample", "evaluations per solve"):
+        assert figures(trained, row) == figures(again, row)
+    assert f"{summary.test.loss:.4f}" in figures(again, "loss")[-1]
+    assert "last: epoch 1, step 4" in qdeq("eval", "runs/tiny", "--checkpoint", "last").stdout
+
+
+def test_options_change_the_experiment_and_are_saved_with_the_run(qdeq, tmp_path):
+    qdeq(
+        *("train", "tiny.yaml", "--solver", "anderson", "--set", "solver.memory=3", "--set", "name=other"),
+        *("--set", "model.mode=implicit", "--set", "model.layers=null", "--backend", "torch", "--device", "cpu"),
+        *("--out", "here", "--quiet"),
+    )
+    spec = load_spec(tmp_path / "here/spec.yaml")
+    assert spec.solver.choice()["name"] == "anderson"
+    assert spec.solver.choice()["memory"] == 3
+    assert (spec.name, spec.model.mode) == ("other", "implicit")
+
+
+def resolved(qdeq, *arguments):
+    text = qdeq("show", "tiny.yaml", *arguments).stdout
+    return yaml.safe_load(text.partition("\n")[2].partition("# content hash")[0])
+
+
+def test_solver_option_keeps_what_every_solver_has_and_drops_the_rest(qdeq, tmp_path):
+    (tmp_path / "tiny.yaml").write_text(
+        TINY + "solver: {name: broyden, memory: 7, rtol: 1e-5, on_failure: fallback, fallback: [naive]}\n"
+    )
+    solver = resolved(qdeq, "--solver", "anderson")["solver"]
+    assert (solver["name"], solver["rtol"], solver["on_failure"]) == ("anderson", 1e-5, "fallback")
+    assert solver["memory"] == 5  # Anderson's own default
+    assert solver["fallback"][0]["name"] == "naive"
+    # a name that stands there already changes nothing
+    assert resolved(qdeq, "--solver", "broyden")["solver"]["memory"] == 7
+
+
+def test_solver_option_on_a_bare_name_or_none(qdeq, tmp_path):
+    assert resolved(qdeq, "--solver", "naive")["solver"]["name"] == "naive"
+    (tmp_path / "tiny.yaml").write_text(TINY + "solver: anderson\n")
+    assert resolved(qdeq, "--solver", "naive")["solver"]["damping"] == 1
+
+
+def test_quiet_prints_nothing(qdeq):
+    result = qdeq("train", "tiny.yaml", "-q")
+    assert result.output == ""
+
+
+def test_force_replaces(qdeq, tmp_path):
+    qdeq("train", "tiny.yaml", "-q")
+    assert "--force" in qdeq("train", "tiny.yaml", code=2).stderr
+    qdeq("train", "tiny.yaml", "-q", "--force", "--set", "seed=5")
+    assert "seed: 5" in (tmp_path / "runs/tiny/spec.yaml").read_text()
+
+
+def test_zero_images_under_amplitude_encoding_give_numbers(qdeq, tmp_path):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 255, (40, 8, 8), dtype=np.uint8)
+    images[::4] = 0
+    np.savez(tmp_path / "mine.npz", images=images, labels=np.arange(40) % 2)
+    assignments = ["data.dataset={name: npz, path: mine.npz}", "data.classes=null", "data.normalise=[0, 1]"]
+    assignments += ["model.mode=implicit", "model.layers=null", "model.encoding=amplitude"]
+    qdeq("train", "tiny.yaml", *(word for text in assignments for word in ("--set", text)))
+    summary = RunSummary.read(tmp_path / "runs/tiny/summary.json")
+    assert None not in (summary.test.loss, summary.validation.loss, summary.train.loss)
+
+
+def test_version_and_help(qdeq):
+    assert qdeq("--version").stdout == f"qdeq {__version__}\n"
+    assert "train" in qdeq("--help").stdout
+
+
+def test_a_pipe_gets_plain_text_whatever_the_environment_says(tmp_path):
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    result = subprocess.run(
+        [sys.executable, "-m", "qdeq", "train", "tiny.yaml"],
+        cwd=tmp_path,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "FORCE_COLOR": "1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "\x1b" not in result.stdout + result.stderr
+    assert result.stderr == ""
+    assert result.stdout.startswith("tiny: 1 epochs, 4 steps\nepoch 1: ")
+
+
+def test_help_imports_nothing_heavy():
+    heavy = ("torch", "numpy", "pydantic", "matplotlib")
+    code = f"import sys, qdeq.cli; print([name for name in {heavy} if name in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert result.stdout == "[]\n"
