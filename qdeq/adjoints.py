@@ -1,7 +1,7 @@
 """The backward solve: ``u (1 - J) = g`` at the equilibrium, by the implicit function theorem.
 
-With y* = f(y*; θ), ``dL/dθ = u ∂f/∂θ`` where ``u = g (1 - J)^{-1}``, ``g = dL/dy*`` and ``J = ∂f/∂y`` (Bai et al., NeurIPS
-2019, theorem 1). Tolerances are relative to g, so that the loss's scale does not matter.
+With y* = f(y*; θ), ``dL/dθ = u ∂f/∂θ`` where ``u = g (1 - J)^{-1}``, ``g = dL/dy*`` and ``J = ∂f/∂y`` (Bai et al.,
+NeurIPS 2019, theorem 1). Tolerances are relative to g, so that the loss's scale does not matter.
 """
 
 from __future__ import annotations
@@ -108,12 +108,12 @@ class _ImplicitGradient(torch.autograd.Function):
     """Forward: y*. Backward: hands u to ``f(y*)``, whose graph leads to the weights and to f's other arguments."""
 
     @staticmethod
-    def forward(ctx, value, y, backward):  # type: ignore[no-untyped-def]  # noqa: ANN001, D102
+    def forward(ctx, value, y, backward):  # type: ignore[no-untyped-def]
         ctx.backward_solve = backward
         return y.clone()
 
     @staticmethod
-    def backward(ctx, g):  # type: ignore[no-untyped-def]  # noqa: ANN001, D102
+    def backward(ctx, g):  # type: ignore[no-untyped-def]
         if torch.is_grad_enabled():  # create_graph=True: a second derivative would silently miss dy*/dθ
             raise RuntimeError(
                 "an equilibrium can be differentiated once, not twice: backward was called with create_graph=True.\n"
@@ -167,4 +167,4 @@ def attach(
 
     with torch.enable_grad():
         value = f(at, *rest)
-    return _ImplicitGradient.apply(value, y.detach(), backward) if value.requires_grad else y  # type: ignore[no-any-return]
+    return _ImplicitGradient.apply(value, y.detach(), backward) if value.requires_grad else y

@@ -1,7 +1,7 @@
 """The state's way back into the circuit: ``f(y, x) = q(x + s W y)``.
 
-W repeats each of the n measured values I/n times in a row (nearest-neighbour up-sampling), so that y, in the n-dimensional
-measurement space, lives in the I-dimensional input space of q.
+W repeats each of the n measured values I/n times in a row (nearest-neighbour up-sampling), so that y, in the
+n-dimensional measurement space, lives in the I-dimensional input space of q.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def upsample(y: Tensor, size: int) -> Tensor:
 
 
 def upsample_transposed(v: Tensor, size: int) -> Tensor:
-    """Return ``v W``, the sum over each run of ``I / size`` entries of the last dimension: ``[..., I]`` to ``[..., size]``."""
+    """Return ``v W``, sums over runs of ``I / size`` entries of the last dimension: ``[..., I]`` to ``[..., size]``."""
     return v.unflatten(-1, (size, -1)).sum(-1)
 
 

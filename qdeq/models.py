@@ -114,7 +114,7 @@ class QDEQClassifier(nn.Module):
         self,
         x: Tensor,
         *,
-        layers: int | None | _Default = _Default.MODEL,
+        layers: int | _Default | None = _Default.MODEL,
         generator: torch.Generator | None = None,
     ) -> Prediction:
         """Classify features.

@@ -162,7 +162,7 @@ class MeasurementGroup:
 
 
 def eigenvalue_signs(supports: Sequence[Sequence[int]], num_qubits: int) -> np.ndarray:
-    """Return the parity ``[2^n, K]`` (1 or -1) of each outcome on each set of qubits, qubit 0 the most significant bit."""
+    """Return the parity ``[2^n, K]`` (1 or -1) of each outcome on each set of qubits; qubit 0 is the highest bit."""
     outcomes = np.arange(2**num_qubits)
     masks = [sum(1 << (num_qubits - 1 - qubit) for qubit in support) for support in supports]
     return np.stack([1.0 - 2.0 * (np.bitwise_count(outcomes & mask) & 1) for mask in masks], axis=1)

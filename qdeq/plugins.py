@@ -1,7 +1,7 @@
 """Plug-ins: one registry class over Python's entry points, used for backends, solvers and data sets alike.
 
-qdeq's own backends, solvers and data sets are registered the same way (see ``[project.entry-points]`` in pyproject.toml),
-so a plug-in from another package has no second-class path. Nothing is imported until it is asked for.
+qdeq's own backends, solvers and data sets are registered the same way (see ``[project.entry-points]`` in
+pyproject.toml), so a plug-in from another package has no second-class path. Nothing is imported until it is asked for.
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ class Registry:
         """Return the plug-in that ``choice`` describes, with its options checked.
 
         Args:
-            choice: A name, a mapping ``{"name": ..., option: value, ...}``, or an instance of ``base``, returned as it is.
+            choice: A name, a mapping ``{"name": ..., option: value, ...}``, or an instance of ``base``, returned as it
+                is.
             base: What a plug-in of this group has to be an instance of.
             error: Raised where the choice names none, or an option is unknown or out of range.
 

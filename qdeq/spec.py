@@ -47,14 +47,14 @@ class DataSpec(_Section):
     """Which images, and how they become features."""
 
     dataset: Annotated[dict[str, Any], _resolved(make_dataset)] = Field(
-        default="digits",  # type: ignore[arg-type]
+        default="digits",
         validate_default=True,
-        description="Data set: a name (digits, mnist, fashion-mnist, cifar10, npz or a plug-in), or a mapping with name and options.",
+        description="Data set: a name (digits, mnist, fashion-mnist, cifar10, npz), or a mapping with options.",
     )
     classes: list[Count] | None = Field(None, min_length=2, description="Labels to keep, in this order; null for all.")
     features: Literal["paper", "pool"] = Field(
         "pool",
-        description="Feature map to n x n: the paper's average pooling (4 or 10 qubits), or adaptive average pooling (any).",
+        description="Map to n x n: the paper's average pooling (4 or 10 qubits), or adaptive average pooling (any).",
     )
     normalise: Literal["train"] | tuple[float, Annotated[float, Field(gt=0)]] = Field(
         "train", description="Pixel normalisation: the training split's mean and standard deviation, or [mean, std]."
@@ -131,7 +131,7 @@ class SolverSpec(BaseModel):
             made = get_solver(self.choice())
         except QdeqError as error:
             raise ValueError(str(error)) from error
-        object.__setattr__(self, "__pydantic_extra__", dataclasses.asdict(made))  # type: ignore[call-overload]
+        object.__setattr__(self, "__pydantic_extra__", dataclasses.asdict(made))
         return self
 
     def choice(self) -> dict[str, Any]:
@@ -175,7 +175,7 @@ class ExperimentSpec(_Section):
     data: DataSpec = Field(default_factory=DataSpec, description="Images and features.")
     model: ModelSpec = Field(default_factory=ModelSpec, description="Circuit and mode.")
     backend: Annotated[dict[str, Any], _resolved(get_backend)] = Field(
-        default="torch",  # type: ignore[arg-type]
+        default="torch",
         validate_default=True,
         description="Backend: a name, or a mapping with name and options; `qdeq backends` lists them.",
     )

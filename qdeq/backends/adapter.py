@@ -1,7 +1,7 @@
 """The base of every backend that runs bound circuits one at a time: simulators of other packages, local or remote.
 
-An adapter says what it gives (amplitudes or outcome probabilities) and implements :meth:`CircuitBackend.run`. Everything else,
-from expectations and shots to gradients and compiled functions, is made of such runs here.
+An adapter says what it gives (amplitudes or outcome probabilities) and implements :meth:`CircuitBackend.run`.
+Everything else, from expectations and shots to gradients and compiled functions, is made of such runs here.
 """
 
 from __future__ import annotations
@@ -59,8 +59,9 @@ class CircuitBackend(Backend):
     def run(self, circuits: Sequence[Circuit]) -> np.ndarray:
         """Run bound circuits and return ``[N, 2^n]``, qubit 0 the most significant bit, idle qubits included.
 
-        The circuits are all on the same register. Gates in :attr:`lacks` do not occur. An amplitude encoding may stand first,
-        with its values bound; ``circuit.prepared()`` writes it out as gates for targets without state preparation.
+        The circuits are all on the same register. Gates in :attr:`lacks` do not occur. An amplitude encoding may stand
+        first, with its values bound; ``circuit.prepared()`` writes it out as gates for targets without state
+        preparation.
         """
 
     def evaluate(
@@ -111,8 +112,8 @@ class CircuitBackend(Backend):
         rows = inputs.detach().double().cpu().numpy()
         bound = []
         for circuit in circuits:
-            fixed = circuit.bind(weights=values[: circuit.num_weights])
-            bound += [fixed.bind(inputs=row[: circuit.num_inputs]) for row in rows]
+            fixed = circuit.bind(weights=values[: circuit.num_weights].tolist())
+            bound += [fixed.bind(inputs=row[: circuit.num_inputs].tolist()) for row in rows]
         return bound
 
     def execute(self, circuits: Sequence[Circuit]) -> np.ndarray:
@@ -128,7 +129,7 @@ class CircuitBackend(Backend):
         shots: int | None = None,
         key: ShotKey | None = None,
     ) -> FrozenFunction:
-        """Freeze the weights ``[P]``: compiled where the encoder allows it and it costs less, else circuit by circuit."""
+        """Freeze the weights ``[P]``: compiled where the encoder allows it and it costs less, else by circuits."""
         self.check(circuit, weights, observables, shots=shots)
         analysis = analyse(circuit)
         if self.execution == "compiled" and (analysis is None or shots is not None):

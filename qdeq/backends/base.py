@@ -74,8 +74,8 @@ class Expectation:
 class FrozenFunction(ABC):
     """A circuit's expectations as a function of its inputs alone, at fixed weights.
 
-    Made by :meth:`Backend.at`, once per training step. Calling it is differentiable in the inputs and in the weights that
-    it was frozen at; the graph up to the weights is shared by all calls, so run backward through it once.
+    Made by :meth:`Backend.at`, once per training step. Calling it is differentiable in the inputs and in the weights
+    that it was frozen at; the graph up to the weights is shared by all calls, so run backward through it once.
     """
 
     @abstractmethod
@@ -118,7 +118,7 @@ class Backend(ABC):
     execution: Annotated[
         Literal["auto", "compiled", "circuits"],
         Field(
-            description="Run the ansatz once per training step (compiled) or a circuit per sample and evaluation (circuits);"
+            description="Run the ansatz once per training step (compiled), or a circuit per evaluation (circuits);"
             " auto takes the cheaper one. All give the same numbers."
         ),
     ] = "auto"

@@ -1,7 +1,7 @@
 """A frozen function that runs circuits: for every sample and evaluation, with derivatives by shifted circuits.
 
-Angles follow the gate table's shift rules. Amplitude encoding has none, but it is a ratio of quadratic forms, and these can be
-told apart by measuring at sums and differences: ``B(u, w) = (||u+w||² f(u+w) - ||u-w||² f(u-w)) / 4`` and
+Angles follow the gate table's shift rules. Amplitude encoding has none, but it is a ratio of quadratic forms, and
+these can be told apart by measuring at sums and differences: ``B(u, w) = (||u+w||² f(u+w) - ||u-w||² f(u-w)) / 4`` and
 ``df(v)·w = (2 B(v, w) - 2 f(v) <v, w>) / ||v||²``, exactly.
 """
 
@@ -152,7 +152,7 @@ class CircuitFunction(FrozenFunction):
         return gradient
 
     def _repeated(self, signs: int, directions: int, batch: int) -> CircuitFunction:
-        """Return the function for a batch that holds every sample ``signs x directions`` times, each with its own shots."""
+        """Return the function for a batch with every sample ``signs x directions`` times, each with its own shots."""
         if self.key is None:
             return self
         names = range(batch) if self.key.samples is None else self.key.samples
@@ -174,14 +174,14 @@ class CircuitFunction(FrozenFunction):
 
 class _Shifted(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, inputs, weights, function):  # type: ignore[no-untyped-def]  # noqa: ANN001, D102
+    def forward(ctx, inputs, weights, function):  # type: ignore[no-untyped-def]
         ctx.function = function
         ctx.save_for_backward(inputs)
         return function.values((function.circuit,), inputs, part=0)[0]
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, cotangent):  # type: ignore[no-untyped-def]  # noqa: ANN001, D102
+    def backward(ctx, cotangent):  # type: ignore[no-untyped-def]
         (inputs,) = ctx.saved_tensors
         function = ctx.function
         to_inputs = to_weights = None

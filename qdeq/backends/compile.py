@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import torch
 from torch import Tensor
@@ -32,7 +32,8 @@ class Analysis:
     Attributes:
         ansatz: The gates after the encoder; none has an input.
         amplitude: Number of encoded features, for amplitude encoding.
-        product: The rotations of a product encoder, as ``(qubit, ((axis, gates), ...))`` for each moved qubit, where the
+        product: The rotations of a product encoder, as ``(qubit, ((axis, gates), ...))`` for each moved qubit, where
+            the
             gates of one axis in a row are given together.
     """
 
@@ -73,8 +74,8 @@ def analyse(circuit: Circuit) -> Analysis | None:
         if turns
     )
     size = 1
-    for _, turns in product:
-        size *= 3 if len(turns) == 1 else 4
+    for _, sequence in product:
+        size *= 3 if len(sequence) == 1 else 4
     if size > MAX_PRODUCT or 2 ** len(product) > MAX_COLUMNS:
         return None
     return Analysis(tuple(gate for gate in circuit.gates if gate not in moving), product=product)
@@ -130,7 +131,9 @@ def _column_phases(analysis: Analysis) -> Tensor:
 
 def product_encoding(analysis: Analysis, num_inputs: int, like: Tensor) -> ProductEncoding:
     """Return the encoder's angles as an affine function of the inputs."""
-    slopes, offsets, qubits = [], [], []
+    slopes: list[Tensor] = []
+    offsets: list[float] = []
+    qubits: list[tuple[int, tuple[tuple[str, int], ...]]] = []
     for qubit, turns in analysis.product:
         rotations = []
         for axis, gates in turns:
@@ -149,7 +152,7 @@ def product_encoding(analysis: Analysis, num_inputs: int, like: Tensor) -> Produ
 
 
 def _bloch_tensor(forms: Tensor, encoding: ProductEncoding) -> Tensor:
-    """Return T ``[O, prod(sizes)]`` from Hermitian forms ``[O, 2^c, 2^c]``: qubit by qubit, ``tr(H ρ)`` in its vector's terms."""
+    """Return T ``[O, prod(sizes)]`` from forms ``[O, 2^c, 2^c]``: ``tr(H ρ)``, qubit by qubit in its vector's terms."""
     count = len(encoding.qubits)
     pairs = [axis for qubit in range(count) for axis in (1 + qubit, 1 + count + qubit)]
     tensor = forms.reshape(-1, *(2,) * (2 * count)).permute(0, *pairs).reshape(len(forms), 1, -1)
@@ -160,7 +163,7 @@ def _bloch_tensor(forms: Tensor, encoding: ProductEncoding) -> Tensor:
     return (tensor.real if tensor.is_complex() else tensor).reshape(len(forms), -1)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _density_basis(size: int) -> Tensor:
     """Return ``K[m, (i, j)]`` with ``tr(H ρ) = Σ K[m, (i, j)] H_ij r_m`` for a qubit's vector r of this size."""
     identity, x, y, z = (GATES[name].matrix() for name in "IXYZ")
@@ -192,11 +195,13 @@ def _to_basis(columns: Tensor, group: MeasurementGroup, num_qubits: int) -> Tens
 def _diagonal_forms(columns: Tensor, strings: Sequence[PauliString], num_qubits: int, *, real: bool) -> Tensor:
     """Return ``M† Z_s M`` ``[K, d, d]`` for strings that are diagonal in this basis.
 
-    A string within one half of the register only needs the Gram matrices of the blocks that this half's bits cut M into,
-    and all such strings share them: two passes over M instead of one for each observable.
+    A string within one half of the register only needs the Gram matrices of the blocks that this half's bits cut M
+    into, and all such strings share them: two passes over M instead of one for each observable.
     """
     half = (num_qubits + 1) // 2
-    high, low, mixed = [], [], []
+    high: list[int] = []
+    low: list[int] = []
+    mixed: list[int] = []
     for k, string in enumerate(strings):
         qubits = [qubit for qubit, _ in string.factors]
         (high if all(q < half for q in qubits) else low if all(q >= half for q in qubits) else mixed).append(k)

@@ -1,9 +1,10 @@
 """Compiled functions from runs of bound circuits: how a simulator of another package gets what the native one has.
 
-*Amplitudes*: the columns of the ansatz come from one circuit on the register and a reference register of equal basis states
-(its Choi state), or from one circuit a column; their derivatives from the same at shifted angles.
-*Expectations only* (density matrices, noise, devices): under any fixed linear channel an encoded expectation is a quadratic
-form in an amplitude-encoded vector, which polarisation recovers from d(d+1)/2 prepared states, whatever the batch.
+*Amplitudes*: the columns of the ansatz come from one circuit on the register and a reference register of equal basis
+states (its Choi state), or from one circuit a column; their derivatives from the same at shifted angles.
+*Expectations only* (density matrices, noise, devices): under any fixed linear channel an encoded expectation is a
+quadratic form in an amplitude-encoded vector, which polarisation recovers from d(d+1)/2 prepared states, whatever the
+batch.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ EVALUATIONS_PER_SOLVE = 8
 
 
 def columns_by_runs(backend: CircuitBackend, circuit: Circuit, analysis: Analysis, weights: Tensor) -> Tensor:
-    """Return the ansatz on the basis states of :func:`~qdeq.backends.compile.column_states`, ``[2^n, d]``, differentiable.
+    """Return the ansatz on the states of :func:`~qdeq.backends.compile.column_states`: ``[2^n, d]``, differentiable.
 
     Args:
         backend: Gives amplitudes.
@@ -48,14 +49,14 @@ def columns_by_runs(backend: CircuitBackend, circuit: Circuit, analysis: Analysi
 
 class _Columns(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, weights, backend, ansatz, states):  # type: ignore[no-untyped-def]  # noqa: ANN001, D102
+    def forward(ctx, weights, backend, ansatz, states):  # type: ignore[no-untyped-def]
         ctx.save_for_backward(weights)
         ctx.problem = backend, ansatz, states
         return _run_columns(backend, [ansatz], states, weights)[0]
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, cotangent):  # type: ignore[no-untyped-def]  # noqa: ANN001, D102
+    def backward(ctx, cotangent):  # type: ignore[no-untyped-def]
         (weights,) = ctx.saved_tensors
         backend, ansatz, states = ctx.problem
         shifted = shifted_circuits(ansatz, Weight, amplitudes=True)
@@ -74,7 +75,7 @@ def _run_columns(
     """Return ``[T, 2^n, d]``: each circuit on each of the basis states."""
     num_qubits = circuits[0].num_qubits
     values = weights.detach().double().cpu().numpy()
-    bound = [circuit.bind(weights=values[: circuit.num_weights]) for circuit in circuits]
+    bound = [circuit.bind(weights=values[: circuit.num_weights].tolist()) for circuit in circuits]
     moved = [qubit for qubit in range(num_qubits) if any(state >> (num_qubits - 1 - qubit) & 1 for state in states)]
     if num_qubits + len(moved) <= min(MAX_CHOI_QUBITS, backend.capabilities.max_qubits):
         final = backend.execute([_choi_circuit(circuit, moved) for circuit in bound])
@@ -110,7 +111,7 @@ def _flips(state: int, num_qubits: int) -> list[Gate]:
     return [Gate("X", qubit) for qubit in range(num_qubits) if state >> (num_qubits - 1 - qubit) & 1]
 
 
-# -- expectations only --------------------------------------------------------------------------------------------------
+# -- expectations only -----------------------------------------------------------------------------------------------
 
 
 def probing_pays(circuit: Circuit, analysis: Analysis, batch: int) -> bool:
@@ -153,14 +154,14 @@ class _Probed(torch.autograd.Function):
     """Expectations ``[K, O]`` of K probes; backward, of the same probes through the circuit at shifted weights."""
 
     @staticmethod
-    def forward(ctx, weights, backend, circuits, inputs, observables):  # type: ignore[no-untyped-def]  # noqa: ANN001, D102
+    def forward(ctx, weights, backend, circuits, inputs, observables):  # type: ignore[no-untyped-def]
         ctx.save_for_backward(weights)
         ctx.problem = backend, circuits, inputs, observables
         return backend.evaluate(circuits, inputs.to(weights), weights.detach(), observables)[0].flatten(0, 1)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, cotangent):  # type: ignore[no-untyped-def]  # noqa: ANN001, D102
+    def backward(ctx, cotangent):  # type: ignore[no-untyped-def]
         (weights,) = ctx.saved_tensors
         backend, circuits, inputs, observables = ctx.problem
         gradient = torch.zeros_like(weights)

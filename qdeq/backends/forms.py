@@ -70,7 +70,7 @@ class QuadraticForm(FrozenFunction):
         return (v @ self._forms.reshape(-1, self._size).mT).unflatten(1, (-1, self._size))
 
     def _normalised(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Return v divided by its largest entry (f does not change), and that entry; ``e_0`` for zero, without derivative."""
+        """Return v divided by its largest entry (f stays the same), and that entry; ``e_0``, constant, for zero."""
         v = inputs[:, : self._size]
         largest = v.detach().abs().amax(dim=1, keepdim=True)
         empty = largest == 0

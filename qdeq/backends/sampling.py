@@ -38,7 +38,7 @@ class ShotKey:
         return replace(self, samples=tuple(rows if self.samples is None else [self.samples[row] for row in rows]))
 
     def generator(self, row: int, group: int, part: int = 0) -> np.random.Generator:
-        """Return the generator for one row, one measurement group and one part of the evaluation (a shifted circuit, say)."""
+        """Return the generator for one row, one measurement group and one circuit of the evaluation."""
         sample = row if self.samples is None else self.samples[row]
         name = f"{self.seed}/{sample}/{self.step}/{self.evaluation}/{part}/{group}"
         digest = hashlib.blake2b(name.encode(), digest_size=16).digest()

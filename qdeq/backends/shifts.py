@@ -1,7 +1,7 @@
 """Shifted circuits: the derivatives of a circuit in its weights and inputs, as the same circuit at other angles.
 
-The rules are those of the gate table; re-uploaded, scaled and offset angles follow by the chain rule, one occurrence at a
-time.
+The rules are those of the gate table; re-uploaded, scaled and offset angles follow by the chain rule, one occurrence
+at a time.
 """
 
 from __future__ import annotations

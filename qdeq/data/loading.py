@@ -35,4 +35,3 @@ def load_dataset(choice: str | Mapping[str, Any]) -> RawDataset:
     if not isinstance(raw, RawDataset):
         raise PluginError(f"data set {choice!r}: load() returned {type(raw).__name__}, not a qdeq.data.RawDataset")
     return raw
-

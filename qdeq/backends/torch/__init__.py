@@ -81,9 +81,9 @@ class TorchBackend(Backend):
     ) -> FrozenFunction:
         """Freeze the weights: compile the circuit where that pays, else build the matrices of its gates once.
 
-        The cost model: compiling runs the ansatz on d columns and leaves an evaluation that does not depend on the depth;
-        without it every evaluation runs the whole circuit on B states. A solve has at least a handful of evaluations of a
-        batch of tens, so compiling pays wherever the encoder allows it and its columns are bounded
+        The cost model: compiling runs the ansatz on d columns and leaves an evaluation that does not depend on the
+        depth; without it every evaluation runs the whole circuit on B states. A solve has at least a handful of
+        evaluations of a batch of tens, so compiling pays wherever the encoder allows it and its columns are bounded
         (:data:`~qdeq.backends.compile.MAX_COLUMNS`, :data:`~qdeq.backends.compile.MAX_PRODUCT`).
         """
         self.check(circuit, weights, observables, shots=shots)

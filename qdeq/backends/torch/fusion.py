@@ -1,8 +1,8 @@
 """Gate fusion: a circuit of weights and constants as a few dense blocks, each on at most a handful of qubits.
 
-A gate with one angle is a trigonometric matrix, ``C0 + C1 cos(mθ) + C2 sin(mθ)``; gates without a weight are folded into the
-constants of their neighbours. All matrices of all blocks are therefore built by one broadcast expression, and multiplied up
-pairwise, so that the number of PyTorch calls grows with the logarithm of the depth only.
+A gate with one angle is a trigonometric matrix, ``C0 + C1 cos(mθ) + C2 sin(mθ)``; gates without a weight are folded
+into the constants of their neighbours. All matrices of all blocks are therefore built by one broadcast expression, and
+multiplied up pairwise, so that the number of PyTorch calls grows with the logarithm of the depth only.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 import torch
@@ -32,7 +32,7 @@ def embed(matrix: np.ndarray, positions: Sequence[int], size: int) -> np.ndarray
     return np.moveaxis(product, range(count), positions).reshape(2**size, 2**size)
 
 
-@lru_cache(maxsize=None)
+@cache
 def trigonometric(name: str) -> tuple[float, np.ndarray]:
     """Return m and ``[C0, C1, C2]`` with ``matrix(θ) = C0 + C1 cos(mθ) + C2 sin(mθ)``, read off the gate table.
 
@@ -113,7 +113,7 @@ class FusedCircuit:
 
     @staticmethod
     def _stack(drafts: Sequence[_Draft]) -> tuple[np.ndarray, ...]:
-        """Pad all blocks to the same number of factors with identities: ``[3, K, L, D, D]`` and ``[K, L]`` three times."""
+        """Pad all blocks with identities to one number of factors: ``[3, K, L, D, D]``, and ``[K, L]`` three times."""
         if not drafts:
             return ()
         length, dim = max(len(draft.factors) for draft in drafts), len(drafts[0].leading)
@@ -192,7 +192,7 @@ class _Propagation(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, state, matrices, fused):  # type: ignore[no-untyped-def]  # noqa: ANN001, D102
+    def forward(ctx, state, matrices, fused):  # type: ignore[no-untyped-def]
         columns = state.shape[1]
         current = state
         for k in range(len(fused.blocks)):
@@ -203,7 +203,7 @@ class _Propagation(torch.autograd.Function):
         return final
 
     @staticmethod
-    def backward(ctx, gradient):  # type: ignore[no-untyped-def]  # noqa: ANN001, D102
+    def backward(ctx, gradient):  # type: ignore[no-untyped-def]
         final, matrices = ctx.saved_tensors
         fused, columns = ctx.fused, gradient.shape[1]
         both = fused.last_order(torch.cat([final, gradient], dim=1))  # columns: the states, then their cotangents
@@ -232,7 +232,7 @@ def _axis_orders(blocks: Sequence[Sequence[int]], num_qubits: int) -> tuple[list
 
 
 def _partition(gates: Sequence[Gate], num_qubits: int, size: int) -> list[tuple[list[int], list[Gate]]]:
-    """Cover the gates by blocks of exactly ``size`` qubits, each as full as greed makes it, in an order that is equivalent."""
+    """Cover the gates by blocks of ``size`` qubits, each as full as greed makes it, in an equivalent order."""
     remaining = list(gates)
     blocks = []
     while remaining:
