@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,7 +19,11 @@ from qdeq.errors import ConvergenceError, ConvergenceWarning
 from qdeq.jacobians import jacobian, vjp
 from qdeq.solvers import Solver, solve
 
-Function = Callable[..., Tensor]
+Function = Any
+"""``f(y, *args)``, with a method ``jacobian`` where it has one of its own."""
+
+RECORDED_EVALUATION = 1 << 20
+"""Number of the evaluation that is recorded for the backward pass; under shots it names a stream of its own."""
 
 
 @dataclass
@@ -143,6 +147,8 @@ def attach(
         usable: ``[B]`` bool, where f is finite at y; all samples by default. The others get no gradient and count as
             failed, so that a NaN does not spread to the weights that all samples share.
     """
+    if hasattr(f, "at_evaluation"):
+        f = f.at_evaluation(RECORDED_EVALUATION)
     rows = slice(None) if usable is None or usable.all() else usable.nonzero().squeeze(1)
     at, rest = y.detach()[rows], tuple(arg[rows] for arg in args)
     if len(y) and not len(at):

@@ -52,6 +52,15 @@ def build_adjoint(spec: ExperimentSpec) -> Adjoint:
     return DenseAdjoint() if spec.adjoint == "dense" else IterativeAdjoint(get_solver(spec.adjoint))
 
 
+SHOT_STEPS = 5
+"""Solver steps under shots, unless the spec says otherwise."""
+
+
+def fixed_steps(spec: ExperimentSpec) -> int | None:
+    """Return the fixed number of solver steps, or None where the solve tests for convergence."""
+    return SHOT_STEPS if spec.solver.fixed_steps is None and spec.shots is not None else spec.solver.fixed_steps
+
+
 def build_model(spec: ExperimentSpec, num_classes: int) -> QDEQClassifier:
     """Return the classifier with its first weights, on the spec's device and in its precision."""
     model = QDEQClassifier(
@@ -64,12 +73,14 @@ def build_model(spec: ExperimentSpec, num_classes: int) -> QDEQClassifier:
             fallback=[get_solver(choice) for choice in spec.solver.fallback],
             jacobian_weight=spec.training.jacobian_weight,
             jacobian_estimate=spec.training.jacobian_estimate,
+            fixed_steps=fixed_steps(spec),
         ),
         layers=spec.model.layers,
         num_features=spec.model.qubits**2,
         state_scale=spec.model.state_scale,
         learn_state_scale=spec.model.learn_state_scale,
         dropout=spec.model.dropout,
+        shots=spec.shots,
         generator=torch_generator(spec.seed, "weights"),
     )
     return model.to(device=spec.training.device, dtype=getattr(torch, spec.training.precision))

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from qdeq.adjoints import Adjoint, AdjointRecord, DenseAdjoint, attach
 from qdeq.errors import ConvergenceError, ConvergenceWarning, SolverError
 from qdeq.jacobians import hutchinson_norm, jacobian, squared_norm
-from qdeq.solvers import Broyden, Naive, Solution, Solver, solve
+from qdeq.solvers import Broyden, Naive, Solution, Solver, Status, solve
 
 OnFailure = Literal["warn", "raise", "fallback"]
 
@@ -54,6 +54,8 @@ class Equilibrium(nn.Module):
         fallback: Solvers that failed samples are tried with, in order, each from y0.
         jacobian_weight: Positive to return the Jacobian penalty in training mode. The caller adds it to the loss.
         jacobian_estimate: The penalty from the exact Jacobian, or from one random vector (Hutchinson).
+        fixed_steps: Take exactly so many steps and do not ask whether the solve has converged: under shots no residual
+            falls below the sampling error. The iterate with the smallest measured residual is returned.
 
     Example:
         >>> layer = Equilibrium(Broyden(rtol=1e-6))
@@ -72,11 +74,15 @@ class Equilibrium(nn.Module):
         fallback: Sequence[Solver] = (),
         jacobian_weight: float = 0.0,
         jacobian_estimate: Literal["exact", "hutchinson"] = "exact",
+        fixed_steps: int | None = None,
     ) -> None:
         super().__init__()
         if (on_failure == "fallback") != bool(fallback):
             raise SolverError("on_failure='fallback' and a list of fallback solvers go together")
+        self.fixed_steps = fixed_steps
         self.solver = solver or Broyden()
+        if fixed_steps is not None:
+            self.solver = replace(self.solver, max_steps=fixed_steps, rtol=0.0, atol=0.0)
         self.adjoint = adjoint or DenseAdjoint()
         self.on_failure = on_failure
         self.fallback = tuple(fallback)
@@ -134,6 +140,9 @@ class Equilibrium(nn.Module):
 
     def _solve(self, f: Callable[..., Tensor], y0: Tensor, args: tuple[Tensor, ...]) -> Solution:
         solution = solve(self.solver, f, y0, args)
+        if self.fixed_steps is not None:
+            ended = solution.status.masked_fill(solution.status == Status.MAX_STEPS, Status.FIXED_STEPS)
+            return replace(solution, status=ended)
         for solver in self.fallback:
             failed = (~solution.converged).nonzero().squeeze(1)
             if len(failed) == 0:

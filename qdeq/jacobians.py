@@ -12,6 +12,10 @@ import torch
 from torch import Tensor
 
 
+class NotDifferentiable(ValueError):
+    """f's value does not depend on y through autograd."""
+
+
 def jacobian(f: Callable[..., Tensor], y: Tensor, args: Sequence[Tensor] = (), *, create_graph: bool = False) -> Tensor:
     """Return ``∂f/∂y`` as ``[B, N, N]``, N being the size of one sample's state.
 
@@ -21,6 +25,9 @@ def jacobian(f: Callable[..., Tensor], y: Tensor, args: Sequence[Tensor] = (), *
         y: ``[B, *S]``.
         args: Tensors with the batch first.
         create_graph: Whether the result can be differentiated.
+
+    Raises:
+        NotDifferentiable: f has no ``jacobian``, and its value does not depend on y through autograd.
     """
     batch, size = len(y), math.prod(y.shape[1:])
     if hasattr(f, "jacobian"):
@@ -29,6 +36,8 @@ def jacobian(f: Callable[..., Tensor], y: Tensor, args: Sequence[Tensor] = (), *
     with torch.enable_grad():
         leaf = y.detach().requires_grad_()
         value = f(leaf, *args).reshape(batch, size)
+        if not value.requires_grad:
+            raise NotDifferentiable("f(y) does not depend on y through autograd, so its Jacobian is unknown.")
         # Samples are independent, so the gradient of a sum over the batch holds each sample's own row.
         rows = [
             torch.autograd.grad(value[:, i].sum(), leaf, retain_graph=True, create_graph=create_graph)[0]

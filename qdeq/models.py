@@ -9,7 +9,7 @@ from enum import Enum
 import torch
 from torch import Tensor, nn
 
-from qdeq.backends import Backend, FrozenFunction, get_backend
+from qdeq.backends import Backend, FrozenFunction, ShotKey, get_backend
 from qdeq.circuit import Circuit
 from qdeq.equilibrium import Equilibrated, Equilibrium
 from qdeq.errors import CircuitError
@@ -36,10 +36,10 @@ class QuantumFunction:
         object.__setattr__(self, "observables", chosen)
         object.__setattr__(self, "backend", get_backend(self.backend))
 
-    def at(self, weights: Tensor) -> FrozenFunction:
-        """Freeze the weights ``[P]``, for as many evaluations as a solver wants."""
+    def at(self, weights: Tensor, *, shots: int | None = None, key: ShotKey | None = None) -> FrozenFunction:
+        """Freeze the weights ``[P]``, for as many evaluations as a solver wants; see :meth:`Backend.at`."""
         assert isinstance(self.backend, Backend)
-        return self.backend.at(self.circuit, weights, self.observables)
+        return self.backend.at(self.circuit, weights, self.observables, shots=shots, key=key)
 
     def __call__(self, inputs: Tensor, weights: Tensor) -> Tensor:
         """Return the expectations ``[B, O]`` at inputs ``[B, I]`` and weights ``[P]``."""
@@ -70,6 +70,7 @@ class QDEQClassifier(nn.Module):
         state_scale: First value of s in ``x + s W y``.
         learn_state_scale: Whether s is trained.
         dropout: Dropout probability before the ReLU.
+        shots: Measurements per circuit; None for exact expectations.
         generator: Source of the first weights (CPU): angles uniform in (-π, π), linear layer as in PyTorch.
     """
 
@@ -84,6 +85,7 @@ class QDEQClassifier(nn.Module):
         state_scale: float = 1.0,
         learn_state_scale: bool = False,
         dropout: float = 0.05,
+        shots: int | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
@@ -99,6 +101,7 @@ class QDEQClassifier(nn.Module):
         self.equilibrium = equilibrium or Equilibrium()
         self.layers = layers
         self.dropout = dropout
+        self.shots = shots
         self.weights = nn.Parameter((2 * torch.rand(self.circuit.num_weights, generator=generator) - 1) * math.pi)
         scale = torch.tensor(float(state_scale))
         if learn_state_scale:
@@ -116,6 +119,7 @@ class QDEQClassifier(nn.Module):
         *,
         layers: int | _Default | None = _Default.MODEL,
         generator: torch.Generator | None = None,
+        key: ShotKey | None = None,
     ) -> Prediction:
         """Classify features.
 
@@ -123,6 +127,7 @@ class QDEQClassifier(nn.Module):
             x: ``[B, I]``.
             layers: Overrides the model's mode for this call: L direct layers, or None for the equilibrium.
             generator: Source of the dropout mask and of the Jacobian's random vector.
+            key: Names the streams of the shots; the same key gives the same shots.
 
         Raises:
             CircuitError: Features of another number or precision than the model's.
@@ -134,7 +139,7 @@ class QDEQClassifier(nn.Module):
                 f"the features are {x.dtype}, but the model is {self.weights.dtype}; convert one of them"
             )
         chosen = self.layers if isinstance(layers, _Default) else layers
-        f, rows = self.function.at(self.weights).inject(x, self.state_scale, self.state_size)
+        f, rows = self.function.at(self.weights, shots=self.shots, key=key).inject(x, self.state_scale, self.state_size)
         y0 = x.new_zeros(len(x), self.state_size)
         if chosen is None:
             found = self.equilibrium(f, y0, rows, generator=generator)

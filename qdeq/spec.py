@@ -118,6 +118,11 @@ class SolverSpec(BaseModel):
         default=[], description="Solvers that failed samples are tried with, in order; needs on_failure: fallback."
     )
 
+    fixed_steps: Positive | None = Field(
+        None,
+        description="Exactly so many steps, without a test of convergence; null to solve. Under shots null means 5.",
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _from_name(cls, choice: Any) -> Any:
@@ -179,6 +184,7 @@ class ExperimentSpec(_Section):
         validate_default=True,
         description="Backend: a name, or a mapping with name and options; `qdeq backends` lists them.",
     )
+    shots: Positive | None = Field(None, description="Measurements per circuit; null for exact expectations.")
     solver: SolverSpec = Field(default_factory=SolverSpec, description="Forward solver: a name, or a mapping.")
     adjoint: Literal["dense"] | Annotated[dict[str, Any], _resolved(get_solver)] = Field(
         "dense", description="Backward solve: the exact n x n linear system, or a registered solver (name or mapping)."
@@ -189,6 +195,8 @@ class ExperimentSpec(_Section):
     def _consistent(self) -> ExperimentSpec:
         if self.data.features == "paper" and self.model.qubits not in (4, 10):
             raise ValueError("data.features: paper is for 4 or 10 qubits; use features: pool")
+        if self.shots is not None and self.training.jacobian_weight:
+            raise ValueError("training.jacobian_weight has to be 0 under shots: its derivative is not measured")
         if self.model.mode == "direct" and (self.training.warmup_steps or self.training.jacobian_weight):
             raise ValueError("training.warmup_steps and training.jacobian_weight need model.mode: implicit")
         return self

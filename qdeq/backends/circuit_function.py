@@ -25,6 +25,9 @@ from qdeq.observables import Observable
 if TYPE_CHECKING:
     from qdeq.backends.base import Backend
 
+INPUT_STREAMS = 1 << 20
+"""First shot stream of circuits shifted in an input; those shifted in a weight begin at 1, the value itself has 0."""
+
 
 class CircuitFunction(FrozenFunction):
     """Expectations from :meth:`Backend.evaluate`, whatever the backend.
@@ -81,7 +84,7 @@ class CircuitFunction(FrozenFunction):
             identity = torch.eye(inputs.shape[1], dtype=inputs.dtype, device=inputs.device)
             return self.directional(inputs, identity[: self.circuit.encoding.num_features], inputs.shape[1])
         shifted = shifted_circuits(self.circuit, Input)
-        values = self.values(shifted.circuits, inputs)
+        values = self.values(shifted.circuits, inputs, part=INPUT_STREAMS)
         result = inputs.new_zeros(len(inputs), values.shape[2], inputs.shape[1])
         for value, index, coefficient in zip(values, shifted.indices, shifted.coefficients, strict=True):
             result[:, :, index] += value * complex(coefficient).real

@@ -34,7 +34,7 @@ def summary_table(summary: RunSummary) -> RenderableType:
         "failed solves": f"{sum(summary.failed.values()):,} of {summary.solves:,} in training",
     }
     if not summary.solves:
-        facts["failed solves"] = "none: direct layers are not solved for"
+        facts["failed solves"] = "not tested for (direct layers, or a fixed number of steps)"
     if summary.adjoint_failed:
         facts["failed solves"] += f", and {summary.adjoint_failed:,} backward"
     folder = RunFolder(summary.folder)
@@ -76,7 +76,7 @@ def _metrics_table(title: str, validation: Metrics, test: Metrics) -> Table:
     table.add_row("converged", *(percent(split.converged) for split in both))
     for status in Status:
         key = status.name.lower()
-        if status is not Status.CONVERGED and any(key in split.failed for split in both):
+        if status.failed and any(key in split.failed for split in both):
             table.add_row(f"failed: {key}", *(f"{split.failed.get(key, 0):,}" for split in both), style="yellow")
     table.add_row("evaluations per solve", *(number(split.evaluations, ".2f") for split in both))
     table.add_row("samples", *(f"{split.samples:,}" for split in both))

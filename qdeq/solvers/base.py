@@ -10,12 +10,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
-import torch
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from qdeq.errors import SolverError
+from qdeq.jacobians import NotDifferentiable, jacobian
 
 SOLVER_CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
 """Options are checked however a solver is built, and unknown ones are refused."""
@@ -93,7 +93,9 @@ class Problem:
         """
         self.evaluations += 1
         given = y.clone().reshape(-1, *self._shape)  # f may overwrite its argument without harm to the solver's y
-        return self._checked(self._f(given, *self._args), given, "f").reshape(y.shape)
+        # a function that is sampled draws anew at each evaluation, and the same again when asked for the same one
+        f = self._f.at_evaluation(self.evaluations) if hasattr(self._f, "at_evaluation") else self._f
+        return self._checked(f(given, *self._args), given, "f").reshape(y.shape)
 
     def jacobian(self, y: Tensor) -> Tensor:
         """Return df/dy ``[b, N, N]`` for ``y [b, N]``: row i holds the derivatives of f's i-th component.
@@ -103,22 +105,16 @@ class Problem:
         Raises:
             SolverError: f has no ``jacobian`` and its result cannot be differentiated.
         """
-        batch, size = y.shape
         self.jacobians += 1
-        if hasattr(self._f, "jacobian"):
-            given = y.clone().reshape(-1, *self._shape)
-            return self._f.jacobian(given, *self._args).reshape(batch, size, size)
-        with torch.enable_grad():
-            leaf = y.detach().clone().requires_grad_()
-            output = self(leaf)
-            if not output.requires_grad:
-                raise SolverError(
-                    f"{self._name}: f(y) does not depend on y through autograd, so its Jacobian is unknown.\n"
-                    "Make f differentiable, give it a method jacobian(y, *args), or use a derivative-free solver."
-                )
-            # samples are independent, so the gradient of a sum over the batch is each sample's own row
-            rows = [torch.autograd.grad(output[:, i].sum(), leaf, retain_graph=True)[0] for i in range(size)]
-        return torch.stack(rows, dim=1)
+        if not hasattr(self._f, "jacobian"):
+            self.evaluations += 1
+        try:
+            return jacobian(self._f, y.clone().reshape(-1, *self._shape), self._args)
+        except NotDifferentiable as error:
+            raise SolverError(
+                f"{self._name}: {error}\n"
+                "Make f differentiable, give it a method jacobian(y, *args), or use a derivative-free solver."
+            ) from error
 
     def keep(self, rows: Tensor) -> None:
         """Drop all samples but ``rows`` (indices into the active ones, ``[b']``)."""

@@ -32,6 +32,7 @@ class Status(IntEnum):
         "f(y), its norm or the next iterate was not finite; the best finite iterate is returned",
         "check this sample's input for NaN, inf and zero norms; if it diverged, lower damping or mixing",
     )
+    FIXED_STEPS = 3, "a fixed number of steps was taken, without a test of convergence", ""
 
     def __new__(cls, value: int, message: str, remedy: str) -> Status:
         """Attach the texts to the member, whose value stays a plain integer."""
@@ -40,6 +41,11 @@ class Status(IntEnum):
         member.message = message
         member.remedy = remedy
         return member
+
+    @property
+    def failed(self) -> bool:
+        """Whether the solve was meant to converge and did not."""
+        return self not in (Status.CONVERGED, Status.FIXED_STEPS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +96,7 @@ class Solution:
             lines[0] += f" (at most {int(self.steps.max())} steps, {int(self.evaluations.sum())} evaluations in all)"
         for status in Status:
             failed = [index for index, value in enumerate(statuses) if value == status]
-            if failed and status is not Status.CONVERGED:
+            if failed and status.failed:
                 names = ", ".join(map(str, failed[:_NAMED_SAMPLES])) + (", ..." if len(failed) > _NAMED_SAMPLES else "")
                 lines.append(f"{_plural(len(failed), 'sample')} ({names}): {status.message}. Remedy: {status.remedy}.")
         return "\n".join(lines)

@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
+from qdeq.backends import ShotKey
 from qdeq.builders import build_data, build_model
 from qdeq.data import FeatureSplits, Split
+from qdeq.seeds import derive_seed
 from qdeq.spec import ExperimentSpec
 from qdeq.training.checkpoints import Checkpoint, load_checkpoint
 from qdeq.training.environment import check_device
@@ -34,16 +37,34 @@ class RunEvaluation:
     test: Metrics
 
 
-def evaluate(model: QDEQClassifier, split: Split) -> Metrics:
-    """Return the figures of a split, on the model's device, in its mode and without dropout."""
+def shot_key(spec: ExperimentSpec, purpose: str, step: int, samples: Tensor) -> ShotKey | None:
+    """Return the key of a batch's shots; None where expectations are exact.
+
+    Args:
+        spec: The experiment.
+        purpose: ``"train"`` or ``"evaluate"``: streams that have nothing in common.
+        step: Training step.
+        samples: The samples' positions in their split, ``[B]``.
+    """
+    if spec.shots is None:
+        return None
+    return ShotKey(derive_seed(spec.seed, "shots", purpose), step=step, samples=tuple(samples.tolist()))
+
+
+def evaluate(model: QDEQClassifier, split: Split, spec: ExperimentSpec) -> Metrics:
+    """Return the figures of a split, on the model's device, in its mode and without dropout.
+
+    Under shots every evaluation of a split draws the same streams, so that epochs can be compared.
+    """
     like = next(model.parameters())
     was_training = model.training
     model.eval()
     parts = []
     try:
         with torch.no_grad():
-            for features, labels in zip(split.features.split(BATCH), split.labels.split(BATCH), strict=True):
-                prediction = model(features.to(like))
+            for rows in torch.arange(len(split.labels)).split(BATCH):
+                features, labels = split.features[rows], split.labels[rows]
+                prediction = model(features.to(like), key=shot_key(spec, "evaluate", 0, rows))
                 targets = labels.to(like.device)
                 losses = F.cross_entropy(prediction.logits, targets, reduction="none")
                 parts.append(Outcomes.of(prediction, targets, losses))
@@ -75,4 +96,4 @@ def evaluate_run(path: str | Path, *, checkpoint: str = "best", device: str | No
     splits: FeatureSplits = build_data(spec)
     model = build_model(spec, len(splits.class_names))
     saved.restore(model)
-    return RunEvaluation(spec, saved, evaluate(model, splits.validation), evaluate(model, splits.test))
+    return RunEvaluation(spec, saved, evaluate(model, splits.validation, spec), evaluate(model, splits.test, spec))

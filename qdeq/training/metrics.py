@@ -83,6 +83,9 @@ class Outcomes:
         """Return the figures of all samples."""
         solved = self.status[~np.isnan(self.status)]
         counts = {status: int((solved == status).sum()) for status in Status}
+        tested = solved[
+            solved != Status.FIXED_STEPS
+        ]  # a fixed number of steps is no claim of convergence, and no failure
         measured = self.residual[~np.isnan(self.residual)]
         usable = measured[np.isfinite(measured)]
         return Metrics(
@@ -91,8 +94,8 @@ class Outcomes:
             accuracy=finite(self.correct.mean()),
             residual_mean=float(usable.mean()) if len(usable) else None,
             residual_max=finite(measured.max()) if len(measured) else None,
-            converged=counts[Status.CONVERGED] / len(solved) if len(solved) else None,
-            failed={name(status): n for status, n in counts.items() if n and status is not Status.CONVERGED},
+            converged=counts[Status.CONVERGED] / len(tested) if len(tested) else None,
+            failed={name(status): n for status, n in counts.items() if n and status.failed},
             evaluations=finite(self.evaluations.mean()),
         )
 

@@ -28,7 +28,7 @@ from qdeq.training.environment import (
     deferred_interrupt,
     peak_memory,
 )
-from qdeq.training.evaluate import evaluate
+from qdeq.training.evaluate import evaluate, shot_key
 from qdeq.training.folder import RunFolder
 from qdeq.training.metrics import EpochRecord, Metrics, MetricsWriter, Outcomes, StepRecord, finite
 from qdeq.training.progress import Plan, Progress
@@ -129,6 +129,10 @@ class Trainer:
             try:
                 plan = Plan(self.spec.name, options.epochs, options.epochs * per_epoch, per_epoch, options.warmup_steps)
                 self.progress.started(plan)
+                steps = self.model.equilibrium.fixed_steps
+                if steps is not None and self.spec.model.mode == "implicit":
+                    why = "" if self.spec.shots is None else f"{self.spec.shots} shots: "
+                    self.progress.noted(f"{why}every solve takes {steps} steps, without a test of convergence")
                 for epoch in range(1, options.epochs + 1):
                     begin = time.perf_counter()
                     trained = self._train_epoch(epoch)
@@ -148,23 +152,25 @@ class Trainer:
         outcomes = []
         for rows in order.split(self.spec.training.batch_size):
             begin = time.perf_counter()
-            outcome, record = self._train_step(epoch, self.features[rows], self.labels[rows], begin)
+            outcome, record = self._train_step(epoch, rows, begin)
             outcomes.append(outcome)
             self._write(record)
             self.progress.stepped(record)
         return Outcomes.join(outcomes).metrics()
 
-    def _train_step(self, epoch: int, x: Tensor, labels: Tensor, begin: float) -> tuple[Outcomes, StepRecord]:
+    def _train_step(self, epoch: int, rows: Tensor, begin: float) -> tuple[Outcomes, StepRecord]:
         options = self.spec.training
         step = self.step + 1
+        x, labels = self.features[rows], self.labels[rows]
+        key = shot_key(self.spec, "train", step, rows)
         # keyed by the step: a resumed run draws what an uninterrupted one would have drawn
         generator = torch_generator(self.spec.seed, "step", step, device=self.device)
         if step <= options.warmup_steps:
             layers: int | None = options.warmup_layers
-            prediction = self.model(x, layers=layers, generator=generator)
+            prediction = self.model(x, layers=layers, generator=generator, key=key)
         else:
             layers = self.spec.model.layers
-            prediction = self.model(x, generator=generator)
+            prediction = self.model(x, generator=generator, key=key)
         losses = F.cross_entropy(prediction.logits, labels, reduction="none")
         total, penalty = losses.mean(), prediction.equilibrium.penalty
         if penalty is not None:
@@ -200,7 +206,7 @@ class Trainer:
 
     def _finish_epoch(self, epoch: int, trained: Metrics, begin: float) -> None:
         """Validate, write both checkpoints, and tell."""
-        validation = evaluate(self.model, self.splits.validation)
+        validation = evaluate(self.model, self.splits.validation, self.spec)
         loss, lowest = validation.loss, self.best.validation.loss if self.best else None
         best = self.best is None or (loss is not None and (lowest is None or loss < lowest))
         record = EpochRecord(epoch, self.step, trained, validation, best, time.perf_counter() - begin)
@@ -217,7 +223,9 @@ class Trainer:
     def _summarise(self, trained: Metrics, started: float, stepping: float) -> RunSummary:
         assert self.best is not None
         load_checkpoint(self.folder.checkpoint("best")).restore(self.model)
-        validation, test = (evaluate(self.model, split) for split in (self.splits.validation, self.splits.test))
+        validation, test = (
+            evaluate(self.model, split, self.spec) for split in (self.splits.validation, self.splits.test)
+        )
         backend = self.model.function.backend
         summary = RunSummary(
             name=self.spec.name,

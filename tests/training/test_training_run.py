@@ -74,7 +74,7 @@ def test_evaluation_leaves_the_model_in_the_mode_it_was_in(finished):
     splits, model = build_data(spec), build_model(spec, 4)
     for training in (True, False):
         model.train(training)
-        evaluate(model, splits.validation)
+        evaluate(model, splits.validation, spec)
         assert model.training is training
 
 
