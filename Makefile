@@ -48,8 +48,9 @@ test: $(DEV) ## Run all tests.
 quick: $(DEV) ## Run the tests that are not marked slow.
 	$(BIN)/python -m pytest -q -m 'not slow' $(ARGS)
 
-lint: $(DEV) ## Check style and types.
+lint: $(DEV) ## Check style, formatting and types.
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 format: $(DEV) ## Format the code, and mend what ruff can mend.

@@ -20,22 +20,22 @@ def jacobian(f: Callable[..., Tensor], y: Tensor, args: Sequence[Tensor] = (), *
     """Return ``∂f/∂y`` as ``[B, N, N]``, N being the size of one sample's state.
 
     Args:
-        f: ``f(y, *args)`` on ``[B, *S]``, each sample by itself. Its own ``f.jacobian(y, *args, create_graph=...)`` is
+        f: ``f(y, *args)`` on ``[B, *S]``, each sample by itself. Its own ``f.jacobian(y, *args)`` is
             used where it has one; otherwise one evaluation and N vector-Jacobian products are.
         y: ``[B, *S]``.
         args: Tensors with the batch first.
-        create_graph: Whether the result can be differentiated.
+        create_graph: Whether the result can be differentiated; handed on to ``f.jacobian`` where it is set.
 
     Raises:
         NotDifferentiable: f has no ``jacobian``, and its value does not depend on y through autograd.
     """
     batch, size = len(y), math.prod(y.shape[1:])
     if hasattr(f, "jacobian"):
-        own: Tensor = f.jacobian(y, *args, create_graph=create_graph)
+        own: Tensor = f.jacobian(y, *args, create_graph=True) if create_graph else f.jacobian(y, *args)
         return own.reshape(batch, size, size)
     with torch.enable_grad():
         leaf = y.detach().requires_grad_()
-        value = f(leaf, *args).reshape(batch, size)
+        value = f(leaf.clone(), *args).reshape(batch, size)  # f may overwrite its argument
         if not value.requires_grad:
             raise NotDifferentiable("f(y) does not depend on y through autograd, so its Jacobian is unknown.")
         # Samples are independent, so the gradient of a sum over the batch holds each sample's own row.

@@ -17,6 +17,22 @@ from pydantic import ValidationError
 
 from qdeq.errors import PluginError, QdeqError, did_you_mean
 
+EXTRAS = {
+    "cirq": "cirq",
+    "cirq-dm": "cirq",
+    "qsim": "cirq",
+    "braket-local": "braket",
+    "braket-local-dm": "braket",
+    "pennylane": "pennylane",
+}
+"""The optional dependency of qdeq that a plug-in of its own needs."""
+
+
+def install_command(name: str) -> str | None:
+    """Return the command that installs what a plug-in of qdeq needs; None where that came with qdeq."""
+    extra = EXTRAS.get(name.partition(":")[0])
+    return f'pip install "qdeq[{extra}]"' if extra else None
+
 
 @dataclass(frozen=True)
 class Registry:
@@ -52,8 +68,10 @@ class Registry:
         except PluginError:
             raise
         except Exception as error:  # a plug-in may fail in any way; it is named, and the others go on
+            command = install_command(name) if isinstance(error, ImportError) else None
             raise PluginError(
                 f"{self.kind} {name!r} ({entry.value}) could not be loaded: {type(error).__name__}: {error}"
+                + (f"\nInstall what it needs: {command}" if command else "")
             ) from error
 
     def build(self, choice: Any, base: type, error: type[QdeqError]) -> Any:
@@ -77,7 +95,7 @@ class Registry:
                 f"a {self.kind} is a name or a mapping with 'name' and its options, not {choice!r}; "
                 f"installed: {', '.join(self.names()) or 'none'}"
             )
-        plugin = self.load(name)
+        plugin, options = self._with_argument(name, options, error)
         try:
             made = plugin(**options)
         except ValidationError as invalid:
@@ -85,6 +103,19 @@ class Registry:
         if not isinstance(made, base):
             raise PluginError(f"{self.kind} {name!r} is {plugin!r}, which is no {base.__module__}.{base.__qualname__}")
         return made
+
+    def _with_argument(self, name: str, options: dict[str, Any], error: type[QdeqError]) -> tuple[Any, dict[str, Any]]:
+        """Return the plug-in of the name ``base:argument``, and the options with the argument in its place."""
+        base, colon, argument = name.partition(":")
+        if not colon or name in self.names():
+            return self.load(name), options
+        plugin = self.load(base)
+        option = getattr(plugin, "name_argument", None)
+        if option is None:
+            raise error(f"{self.kind} {base!r} takes no argument, but {name!r} has one after the colon")
+        if options.get(option, argument) != argument:
+            raise error(f"{self.kind} {name!r} contradicts its option {option}: {options[option]!r}; leave one out")
+        return plugin, {**options, option: argument}
 
 
 def _explain(what: str, plugin: Any, invalid: ValidationError) -> str:

@@ -164,6 +164,9 @@ class TrainingSpec(_Section):
         "exact", description="The norm from the whole n x n Jacobian, or its estimate from one random vector."
     )
     device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")] = Field("cpu", description="cpu, cuda or cuda:N.")
+    threads: Positive | None = Field(
+        None, description="CPU threads; null for one up to 6 qubits, and PyTorch's own choice beyond."
+    )
     precision: Literal["float32", "float64"] = Field(
         "float32", description="Floating-point type of model and simulation."
     )
@@ -209,7 +212,8 @@ class ExperimentSpec(_Section):
     def content_hash(self) -> str:
         """SHA-256 of the resolved spec, in hexadecimal. The device is left out: it does not change the experiment."""
         data = self.model_dump(mode="json")
-        del data["training"]["device"], data["training"]["tensorboard"]
+        for where in ("device", "threads", "tensorboard"):
+            del data["training"][where]
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 

@@ -22,6 +22,7 @@ from qdeq.backends.compile import analyse, compile_columns
 from qdeq.backends.compiled_runs import columns_by_runs, compile_by_probing, probing_pays
 from qdeq.backends.executions import ExecutionPlan
 from qdeq.backends.sampling import ShotKey, sample_expectations
+from qdeq.backends.torch.simulator import amplitudes
 from qdeq.circuit import Circuit, Gate
 from qdeq.errors import UnsupportedError
 from qdeq.observables import MeasurementGroup, Observable, measurement_groups
@@ -137,9 +138,8 @@ class CircuitBackend(Backend):
                 "execution: compiled needs exact expectations, and amplitude encoding or rotations by inputs before "
                 "everything else (of few qubits); use execution: auto"
             )
-        circuits = CircuitFunction(
-            self, circuit, weights, observables, shots=shots, key=None if shots is None else key or ShotKey(seed=0)
-        )
+        key = None if shots is None else key or ShotKey(seed=0)
+        circuits = self.by_circuits(circuit, weights, observables, shots, key)
         if analysis is None or shots is not None or self.execution == "circuits":
             return circuits
         if self.gives == "amplitudes":
@@ -152,6 +152,17 @@ class CircuitBackend(Backend):
         if self.execution == "compiled":
             return compiled()
         return ChosenByBatch(circuits, compiled, lambda batch: probing_pays(circuit, analysis, batch))
+
+    def by_circuits(
+        self,
+        circuit: Circuit,
+        weights: Tensor,
+        observables: Sequence[Observable],
+        shots: int | None,
+        key: ShotKey | None,
+    ) -> FrozenFunction:
+        """Return the function that runs a circuit per sample; a backend with native gradients has one of its own."""
+        return CircuitFunction(self, circuit, weights, observables, shots=shots, key=key)
 
 
 class ChosenByBatch(FrozenFunction):
@@ -179,6 +190,15 @@ class ChosenByBatch(FrozenFunction):
     def inject(self, x: Tensor, scale: Tensor | float, size: int) -> tuple[Callable[..., Tensor], tuple[Tensor, ...]]:
         """Return ``f(y, *rows) = q(x + s W y)`` and its rows."""
         return self._chosen(len(x)).inject(x, scale, size)
+
+
+def encoded_state(circuit: Circuit) -> np.ndarray:
+    """Return the state ``[2^n]`` (float64) that a bound circuit's amplitude encoding prepares."""
+    assert circuit.encoding is not None
+    assert circuit.encoding.values is not None
+    values = torch.tensor([circuit.encoding.values], dtype=torch.float64)
+    state: np.ndarray = amplitudes(values, circuit.num_qubits, circuit.encoding.num_features)[0].numpy()
+    return state
 
 
 def lowered(circuit: Circuit, lacks: frozenset[str]) -> Circuit:

@@ -256,6 +256,16 @@ class Backend(ABC):
             )
 
 
+def check_inputs(inputs: Tensor, size: int, like: Tensor) -> None:
+    """Raise a :class:`~qdeq.errors.CircuitError` unless inputs are ``[B, size]`` or wider, of the type of ``like``."""
+    if inputs.dim() != 2 or inputs.shape[1] < size:
+        raise CircuitError(f"the circuit takes inputs of shape [batch, {size}], not {list(inputs.shape)}")
+    if inputs.dtype != like.dtype or inputs.device != like.device:
+        raise CircuitError(
+            f"inputs ({inputs.dtype} on {inputs.device}) and weights ({like.dtype} on {like.device}) must agree"
+        )
+
+
 def _readable(size: float) -> str:
     for unit in ("B", "KiB", "MiB", "GiB", "TiB", "PiB"):
         if size < 1024:

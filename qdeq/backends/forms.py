@@ -15,8 +15,8 @@ from math import prod
 import torch
 from torch import Tensor
 
-from qdeq.backends.base import FrozenFunction
-from qdeq.injection import upsample_transposed
+from qdeq.backends.base import FrozenFunction, check_inputs
+from qdeq.injection import upsample, upsample_transposed
 
 
 class QuadraticForm(FrozenFunction):
@@ -32,6 +32,7 @@ class QuadraticForm(FrozenFunction):
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """Return the expectations ``[B, O]`` at inputs ``[B, I]``, of which the first d are encoded."""
+        check_inputs(inputs, self._size, self._forms)
         v, _ = self._normalised(inputs)
         return (self._product(v) * v[:, None]).sum(-1) / v.square().sum(-1, keepdim=True)
 
@@ -54,12 +55,15 @@ class QuadraticForm(FrozenFunction):
         unit = torch.maximum(x.detach().abs().amax(dim=1, keepdim=True), factor.detach().abs())
         unit = torch.where(unit == 0, 1.0, unit)
         x = x / unit
-        product = self._product(x)
+        # x = rest + W center with rest orthogonal to W's columns: no difference of large squares is left
+        center = upsample_transposed(x, size) / (self._size // size)
+        rest = x - upsample(center, self._size)
+        product = self._product(rest)
         rows = (
-            (product * x[:, None]).sum(-1),
+            (product * rest[:, None]).sum(-1),
             2 * upsample_transposed(product, size),
-            x.square().sum(-1, keepdim=True),
-            2 * upsample_transposed(x, size),
+            rest.square().sum(-1, keepdim=True),
+            center,
             factor / unit,
         )
         middle = upsample_transposed(upsample_transposed(self._forms, size).mT, size)
@@ -81,9 +85,10 @@ class QuadraticForm(FrozenFunction):
 
 
 class _InjectedForm:
-    """``(c + b·u + uᵀ Q u) / (xᵀx + 2 xᵀWu + r ||u||²)`` with ``u = s y``: the quadratic form of ``x + s W y``.
+    """``(c + b·w + wᵀ Q w) / (r_⊥ + r ||w||²)`` with ``w = s y + m``: the quadratic form of ``x + s W y = x_⊥ + W w``.
 
-    An evaluation costs O(n³) instead of O(d² n): nothing of the size of the features is left in the iteration.
+    x_⊥ is the part of x that is orthogonal to W's columns and m the rest of it, the mean of each run. An evaluation
+    costs O(n³) instead of O(d² n): nothing of the size of the features is left in the iteration.
     """
 
     def __init__(self, middle: Tensor, ground: Tensor, repeats: int) -> None:
@@ -91,30 +96,38 @@ class _InjectedForm:
         self._ground = ground
         self._repeats = repeats
 
-    def __call__(self, y: Tensor, c: Tensor, b: Tensor, xx: Tensor, xw: Tensor, scale: Tensor) -> Tensor:
+    def __call__(self, y: Tensor, c: Tensor, b: Tensor, rest: Tensor, center: Tensor, scale: Tensor) -> Tensor:
         """Return f ``[B, O]`` at y ``[B, n]`` and the rows that :meth:`QuadraticForm.inject` made."""
-        return self._parts(y, c, b, xx, xw, scale)[0]
+        return self._parts(y, c, b, rest, center, scale)[0]
 
     def jacobian(
-        self, y: Tensor, c: Tensor, b: Tensor, xx: Tensor, xw: Tensor, scale: Tensor, *, create_graph: bool = False
+        self,
+        y: Tensor,
+        c: Tensor,
+        b: Tensor,
+        rest: Tensor,
+        center: Tensor,
+        scale: Tensor,
+        *,
+        create_graph: bool = False,
     ) -> Tensor:
         """Return ``∂f/∂y`` ``[B, O, n]``."""
         with torch.set_grad_enabled(create_graph):
-            value, slope, u, below = self._parts(y, c, b, xx, xw, scale)
-            above = slope + b - value[..., None] * (xw + 2 * self._repeats * u)[:, None]
+            value, half, w, below = self._parts(y, c, b, rest, center, scale)
+            above = b + 2 * half - value[..., None] * (2 * self._repeats * w)[:, None]
             return above * (scale / below)[..., None]
 
     def _parts(
-        self, y: Tensor, c: Tensor, b: Tensor, xx: Tensor, xw: Tensor, scale: Tensor
+        self, y: Tensor, c: Tensor, b: Tensor, rest: Tensor, center: Tensor, scale: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        u = y * scale
-        size = u.shape[1]
-        half = (u @ self._middle.reshape(-1, size).mT).unflatten(1, (-1, size))
-        above = c + ((b + half) * u[:, None]).sum(-1)
-        below = xx + ((xw + self._repeats * u) * u).sum(-1, keepdim=True)
-        empty = below <= 0  # x + s W y = 0
+        w = y * scale + center
+        size = w.shape[1]
+        half = (w @ self._middle.reshape(-1, size).mT).unflatten(1, (-1, size))
+        above = c + ((b + half) * w[:, None]).sum(-1)
+        below = rest + self._repeats * w.square().sum(-1, keepdim=True)
+        empty = below == 0  # x + s W y = 0
         value = torch.where(empty, self._ground, above / torch.where(empty, 1.0, below))
-        return value, 2 * half, u, torch.where(empty, torch.inf, below)
+        return value, half, w, torch.where(empty, torch.inf, below)
 
 
 @dataclass(frozen=True)
@@ -195,6 +208,7 @@ class ProductForm(FrozenFunction):
     def __call__(self, inputs: Tensor) -> Tensor:
         """Return the expectations ``[B, O]`` at inputs ``[B, I]``."""
         encoding = self._encoding
+        check_inputs(inputs, len(encoding.slope), encoding.slope)
         return self.at_angles(inputs[:, : len(encoding.slope)] @ encoding.slope + encoding.offset)
 
     def at_angles(self, angles: Tensor) -> Tensor:
@@ -218,7 +232,7 @@ class ProductForm(FrozenFunction):
 
 def _product(vectors: Sequence[Tensor], like: Tensor) -> Tensor:
     """Return the row-wise Kronecker product ``[B, prod]``; ones for none."""
-    product = torch.ones_like(like[:, :1])
+    product = like.new_ones(len(like), 1)
     for vector in vectors:
         product = (product[:, :, None] * vector[:, None]).flatten(1)
     return product

@@ -12,6 +12,7 @@ from qdeq.solvers.base import SOLVER_CONFIG, Problem, Solver
 from qdeq.solvers.broyden import Broyden
 from qdeq.solvers.driver import solve
 from qdeq.solvers.naive import Naive
+from qdeq.solvers.newton import Newton
 from qdeq.solvers.registry import get_solver
 from qdeq.solvers.solution import Solution, Status
 
@@ -20,6 +21,7 @@ __all__ = [
     "Anderson",
     "Broyden",
     "Naive",
+    "Newton",
     "Problem",
     "Solution",
     "Solver",

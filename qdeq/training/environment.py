@@ -38,6 +38,21 @@ def check_device(name: str) -> torch.device:
     return device
 
 
+SMALL_REGISTER = 6
+"""Up to this many qubits every product is so small that handing parts of it to other threads costs more than it saves."""
+
+
+@contextmanager
+def cpu_threads(threads: int | None, qubits: int) -> Iterator[None]:
+    """Set PyTorch's CPU threads for the block: as asked for, or one for a small register and PyTorch's own choice else."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or (1 if qubits <= SMALL_REGISTER else before))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def check_tensorboard() -> None:
     """Refuse to start without the extra.
 

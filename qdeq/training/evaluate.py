@@ -16,7 +16,7 @@ from qdeq.data import FeatureSplits, Split
 from qdeq.seeds import derive_seed
 from qdeq.spec import ExperimentSpec
 from qdeq.training.checkpoints import Checkpoint, load_checkpoint
-from qdeq.training.environment import check_device
+from qdeq.training.environment import check_device, cpu_threads
 from qdeq.training.folder import RunFolder
 from qdeq.training.metrics import Metrics, Outcomes
 
@@ -96,4 +96,5 @@ def evaluate_run(path: str | Path, *, checkpoint: str = "best", device: str | No
     splits: FeatureSplits = build_data(spec)
     model = build_model(spec, len(splits.class_names))
     saved.restore(model)
-    return RunEvaluation(spec, saved, evaluate(model, splits.validation, spec), evaluate(model, splits.test, spec))
+    with cpu_threads(spec.training.threads, spec.model.qubits):  # as in training: the last digit depends on it
+        return RunEvaluation(spec, saved, evaluate(model, splits.validation, spec), evaluate(model, splits.test, spec))

@@ -25,6 +25,7 @@ from qdeq.training.environment import (
     check_device,
     check_tensorboard,
     convergence_warnings_once,
+    cpu_threads,
     deferred_interrupt,
     peak_memory,
 )
@@ -70,7 +71,8 @@ def train(
     splits = build_data(spec)
     model = build_model(spec, len(splits.class_names))
     folder.create(spec, force=force)
-    return Trainer(spec, model, splits, folder, progress or Progress()).run()
+    with cpu_threads(spec.training.threads, spec.model.qubits):
+        return Trainer(spec, model, splits, folder, progress or Progress()).run()
 
 
 class Trainer:

@@ -64,10 +64,10 @@ class _Limited(Backend):
     version = "0"
     capabilities = Capabilities(exact=False, shots=True, max_qubits=2)
 
-    def expectation(self, circuit, inputs, weights, observables, *, shots=None, key=None):
+    def evaluate(self, circuits, inputs, weights, observables, **options):
         raise AssertionError("no work before the check")
 
-    def at(self, circuit, weights, observables):
+    def at(self, circuit, weights, observables, **options):
         raise AssertionError("no work before the check")
 
 
@@ -76,6 +76,8 @@ def test_capabilities_decide_before_any_work():
         _Limited().check(CIRCUIT, torch.zeros(3), (Z(0),))
     with pytest.raises(UnsupportedError, match=r"'limited' takes at most 2 qubits, not 3"):
         _Limited().check(Circuit(3), torch.zeros(0), (Z(0),), shots=5)
+    with pytest.raises(UnsupportedError, match="no exact expectations"):
+        _Limited().expectation(CIRCUIT, torch.zeros(3, 2), torch.zeros(3), (Z(0),))
     _Limited().check(CIRCUIT, torch.zeros(3), (Z(0),), shots=5)
     exact_only = type("_Exact", (_Limited,), {"name": "exact", "capabilities": Capabilities(shots=False)})()
     with pytest.raises(UnsupportedError, match=r"'exact' has exact expectations only; set shots to null"):

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from qdeq.solvers import Anderson, Broyden, Naive, Solver
+from qdeq.solvers import Anderson, Broyden, Naive, Newton, Solver
 
-SOLVERS: dict[str, Solver] = {"naive": Naive(), "anderson": Anderson(), "broyden": Broyden()}
-ACCELERATED = frozenset({"anderson", "broyden"})
+SOLVERS: dict[str, Solver] = {"naive": Naive(), "anderson": Anderson(), "broyden": Broyden(), "newton": Newton()}
+ACCELERATED = frozenset({"anderson", "broyden", "newton"})
+DERIVATIVE_FREE = {name: solver for name, solver in SOLVERS.items() if name != "newton"}
 EVERY = frozenset(SOLVERS)
 
 ROUNDING = 1e-12  # float64: what differs only in the order of a few dozen operations of size 1

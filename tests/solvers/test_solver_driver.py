@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
-from problems import SOLVERS
+from problems import DERIVATIVE_FREE, SOLVERS
 from pydantic import ValidationError
 from pydantic.dataclasses import dataclass
 
@@ -13,6 +13,7 @@ from qdeq.errors import SolverError
 from qdeq.solvers import SOLVER_CONFIG, Anderson, Broyden, Naive, Solver, Status, solve
 
 every_solver = pytest.mark.parametrize("solver", SOLVERS.values(), ids=SOLVERS)
+derivative_free = pytest.mark.parametrize("solver", DERIVATIVE_FREE.values(), ids=DERIVATIVE_FREE)
 
 
 class Nothing(NamedTuple):
@@ -39,7 +40,7 @@ def scripted(script):
     return type("Scripted", (Scripted,), {"script": staticmethod(script)})
 
 
-@every_solver
+@derivative_free
 @pytest.mark.parametrize("max_steps", [0, 1, 7])
 def test_budget_of_steps(solver, max_steps):
     solution = solve(type(solver)(max_steps=max_steps), lambda y: y + 1, torch.zeros(3, 2), trace=True)
@@ -87,7 +88,7 @@ def test_convergence_is_two_norm_per_sample_with_both_tolerances():
     assert not met(0.006, 0.0199)
 
 
-@every_solver
+@derivative_free
 def test_converged_samples_leave_the_batch_with_their_arguments(solver):
     batches = []
 
@@ -196,7 +197,7 @@ def test_f_sees_the_shape_it_was_given(solver, shape):
     assert solve(solver, f, torch.zeros(4, *shape)).value.shape == (4, *shape)
 
 
-@every_solver
+@derivative_free
 def test_nothing_that_was_passed_in_is_changed(solver):
     def vandal(y, x):
         result = torch.cos(y) * x
@@ -223,7 +224,7 @@ def test_no_gradient_is_recorded(solver):
     assert not solution.residual.requires_grad
 
 
-@every_solver
+@derivative_free
 def test_steps_are_pure(solver):
     y = torch.randn(3, 4, generator=torch.Generator().manual_seed(1))
     state = solver.init(y, torch.cos(y))
@@ -287,17 +288,17 @@ def test_options_are_checked_and_frozen():
 
 
 def test_status_texts():
-    assert [status.value for status in Status] == [0, 1, 2]
+    assert [status.value for status in Status] == [0, 1, 2, 3]
     assert Status.CONVERGED.message == "converged"
     assert "max_steps" in Status.MAX_STEPS.message
     assert "finite" in Status.NON_FINITE.message
-    assert all(status.remedy for status in Status if status is not Status.CONVERGED)
+    assert all(status.remedy for status in Status if status.failed)
 
 
 def test_summary_names_failed_samples_and_the_remedy():
     x = torch.tensor([0.0, math.nan, 0.0, math.nan])[:, None]
     solution = solve(Naive(max_steps=30), lambda y, x: torch.cos(y) + x, torch.zeros(4, 1), (x,))
-    assert solution.counts() == {Status.CONVERGED: 2, Status.MAX_STEPS: 0, Status.NON_FINITE: 2}
+    assert solution.counts() == {Status.CONVERGED: 2, Status.MAX_STEPS: 0, Status.NON_FINITE: 2, Status.FIXED_STEPS: 0}
     first, second = solution.summary().splitlines()
     assert first.startswith("2 of 4 samples converged (at most ")
     assert second == f"2 samples (1, 3): {Status.NON_FINITE.message}. Remedy: {Status.NON_FINITE.remedy}."

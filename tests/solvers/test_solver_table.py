@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from problems import CASES, NEIGHBOUR, SOLVERS, Case, Counted
+from problems import CASES, DERIVATIVE_FREE, NEIGHBOUR, SOLVERS, Case, Counted
 
 from qdeq.solvers import Solution, Solver, Status, solve
 
@@ -54,7 +54,7 @@ def test_reported_residual_is_the_residual_of_the_value(solver, case):
 
 
 @every_case
-@every_solver
+@pytest.mark.parametrize("solver", DERIVATIVE_FREE.values(), ids=DERIVATIVE_FREE)
 def test_counts_of_evaluations_are_true(solver, case):
     counted = Counted(case.f, len(case.y0))
     solution = solve(solver, counted, case.y0, (*case.args, torch.arange(len(case.y0))))

@@ -154,6 +154,8 @@ CHANGES = {
     "solver": "anderson",
     "solver.max_steps": 12,
     "solver.on_failure": "raise",
+    "solver.fixed_steps": 4,
+    "shots": 100,
     "adjoint": "broyden",
     "training.epochs": 3,
     "training.batch_size": 8,

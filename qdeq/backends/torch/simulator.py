@@ -9,7 +9,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from qdeq.backends.base import FrozenFunction
+from qdeq.backends.base import FrozenFunction, check_inputs
 from qdeq.circuit import Circuit, Gate, Input, Weight
 from qdeq.errors import CircuitError
 from qdeq.gates import GATES
@@ -36,11 +36,11 @@ def amplitudes(inputs: Tensor, num_qubits: int, num_features: int) -> Tensor:
 def apply_matrix(state: Tensor, matrix: Tensor, qubits: Sequence[int], num_qubits: int) -> Tensor:
     """Apply a gate's matrix ``[2^k, 2^k]`` or ``[B, 2^k, 2^k]`` to states ``[B, 2^n]``."""
     count = len(qubits)
-    tensor = state.reshape(-1, *(2,) * num_qubits)
+    tensor = state.reshape(len(state), *(2,) * num_qubits)
     sources = [qubit + 1 for qubit in qubits]
     targets = list(range(1, count + 1))
     front = tensor.movedim(sources, targets)
-    moved = matrix @ front.reshape(len(tensor), 2**count, -1)
+    moved = matrix @ front.reshape(len(tensor), 2**count, 2 ** (num_qubits - count))
     return moved.reshape(front.shape).movedim(targets, sources).reshape(state.shape)
 
 
@@ -155,14 +155,7 @@ class Simulation(FrozenFunction):
     def state(self, inputs: Tensor) -> Tensor:
         """Return the final states ``[B, 2^n]`` at inputs ``[B, I]``."""
         circuit = self._circuit
-        if inputs.dim() != 2 or inputs.shape[1] < circuit.num_inputs:
-            raise CircuitError(
-                f"the circuit takes inputs of shape [batch, {circuit.num_inputs}], not {list(inputs.shape)}"
-            )
-        if inputs.dtype != self._real or inputs.device != self._device:
-            raise CircuitError(
-                f"inputs ({inputs.dtype} on {inputs.device}) and weights ({self._real} on {self._device}) must agree"
-            )
+        check_inputs(inputs, circuit.num_inputs, self._readout[0])
         state = self._initial(inputs)
         matrices = dict(self._shared)
         for (name, table), offset in zip(self._plan.batched, self._offsets, strict=True):

@@ -1,0 +1,87 @@
+"""The conformance kit: proves that a backend gives what every other one gives, or shows the smallest circuit where it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+
+from qdeq.backends import Backend, ShotKey, get_backend
+from qdeq.circuit import Circuit, Gate, Input
+from qdeq.errors import QdeqError, UnsupportedError, did_you_mean
+from qdeq.gates import GATES
+from qdeq.observables import Z
+from qdeq.testing import value_checks  # noqa: F401  (registers its checks, in the order of these imports)
+from qdeq.testing import gradient_checks  # noqa: F401  # isort: skip
+from qdeq.testing import shot_checks  # noqa: F401  # isort: skip
+from qdeq.testing import contract_checks  # noqa: F401  # isort: skip
+from qdeq.testing.harness import CHECKS, Subject, run_check
+from qdeq.testing.report import BackendReport
+from qdeq.testing.tolerances import tolerances
+
+
+def check_backend(
+    backend: str | Mapping[str, Any] | Backend,
+    *,
+    examples: int = 50,
+    seed: int = 0,
+    checks: Iterable[str] | None = None,
+    paid: bool = False,
+) -> BackendReport:
+    """Check a backend against the gate table, an independent simulator and the contract of
+    :class:`~qdeq.backends.Backend`.
+
+    Args:
+        backend: A name, a mapping with options, or a backend.
+        examples: Cases per check; checks that cost more take fewer, and a check with variants at least a few of each.
+        seed: Seed of all draws: the same seed draws the same cases.
+        checks: Names of the checks to run; all of them by default. See :data:`CHECK_NAMES`.
+        paid: Run even if each execution is billed: the kit runs thousands of circuits.
+
+    Returns:
+        The report. ``report.raise_if_failed()`` makes it a test.
+
+    Raises:
+        QdeqError: There is no such backend, or check, or it costs money and ``paid`` is not set.
+
+    Example:
+        >>> check_backend("torch", examples=5, checks=["qubit-order", "batch"]).ok
+        True
+    """
+    backend = get_backend(backend)
+    names = tuple(CHECKS) if checks is None else tuple(checks)
+    for name in names:
+        if name not in CHECKS:
+            raise QdeqError(f"unknown check {name!r}; there are: {', '.join(CHECKS)}.{did_you_mean(name, CHECKS)}")
+    if examples < 1:
+        raise QdeqError(f"examples must be at least 1, not {examples}")
+    can = backend.capabilities
+    if can.costs_money and not paid:
+        raise UnsupportedError(
+            f"each run on backend {backend.name!r} is billed, and the checks run thousands of circuits; "
+            "check its local twin, or pass paid=True"
+        )
+    refused = tuple(name for name in GATES if _refuses(backend, name))
+    taken = tuple(name for name in GATES if name not in refused)
+    subject = Subject(backend, tolerances(can), taken, examples, seed)
+    results = tuple(run_check(check, subject) for name, check in CHECKS.items() if name in names)
+    return BackendReport(backend.name, backend.version, can.precision, seed, examples, refused, results)
+
+
+CHECK_NAMES = tuple(CHECKS)
+"""The checks, in the order in which they run."""
+
+
+def _refuses(backend: Backend, name: str) -> bool:
+    """Whether the backend refuses a gate by the error made for it; any other failure is for the check of gates to show."""
+    row = GATES[name]
+    circuit = Circuit(row.num_qubits, (Gate(name, range(row.num_qubits), [Input(0)] * len(row.parameters)),))
+    shots = None if backend.capabilities.exact else 10
+    try:
+        backend.expectation(circuit, torch.ones(1, 1), torch.zeros(0), (Z(0),), shots=shots, key=ShotKey(seed=0))
+    except UnsupportedError:
+        return True
+    except Exception:  # a plug-in may fail in any way
+        return False
+    return False

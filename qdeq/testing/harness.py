@@ -1,0 +1,309 @@
+"""How a check is run: cases drawn by hypothesis, compared, and shrunk to the smallest that fails."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import hypothesis
+import numpy as np
+import torch
+from hypothesis import HealthCheck, Phase, Verbosity, settings
+from hypothesis.errors import HypothesisException
+from hypothesis.strategies import SearchStrategy
+
+from qdeq.backends.base import Backend
+from qdeq.errors import UnsupportedError
+from qdeq.gates import GATES
+from qdeq.testing import reference
+from qdeq.testing.cases import Case
+from qdeq.testing.report import CheckResult, Failure
+from qdeq.testing.tolerances import Tolerances
+
+SHRINKING_SECONDS = 20.0
+"""How long a failing case is made smaller."""
+LEAST_EXAMPLES = 6
+"""Fewest cases of each variant of a check."""
+
+_QUIET = settings(
+    database=None,
+    deadline=None,
+    derandomize=False,  # the seed is given
+    phases=(Phase.generate, Phase.shrink),
+    suppress_health_check=tuple(HealthCheck),
+    report_multiple_bugs=False,
+    print_blob=False,
+    verbosity=Verbosity.quiet,
+)
+
+
+class Mismatch(Exception):
+    """A backend is not what it should be.
+
+    Args:
+        problem: What is wrong.
+        expected: What was expected.
+        got: What came.
+        difference: Largest difference, where there is one.
+        tolerance: What is allowed.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        expected: object = "",
+        got: object = "",
+        difference: float | None = None,
+        tolerance: float | None = None,
+    ) -> None:
+        super().__init__(problem)
+        self.expected, self.got = _text(expected), _text(got)
+        self.difference, self.tolerance = difference, tolerance
+
+
+@dataclass
+class Subject:
+    """The backend under test, and what the checks need to know about it.
+
+    Attributes:
+        backend: The backend.
+        tolerances: What its precision allows.
+        gates: The gates of the table that it takes.
+        examples: Cases per check.
+        seed: Seed of all draws.
+        worst: Largest difference so far and its tolerance, by their ratio; reset for every check.
+    """
+
+    backend: Backend
+    tolerances: Tolerances
+    gates: tuple[str, ...]
+    examples: int
+    seed: int
+    worst: tuple[float, float] | None = field(default=None)
+
+    @property
+    def gates_with_angles(self) -> tuple[str, ...]:
+        """The gates that it takes and that have angles."""
+        return tuple(name for name in self.gates if GATES[name].parameters)
+
+    def compare(self, what: str, expected: object, got: object, tolerance: float | np.ndarray) -> None:
+        """Compare two arrays, and remember the largest difference.
+
+        Args:
+            what: What they are, in the plural.
+            expected: What they should be.
+            got: What they are.
+            tolerance: Largest allowed difference, for all entries or for each of the last dimension.
+
+        Raises:
+            Mismatch: They differ in shape, or by more than the tolerance, or are not finite.
+        """
+        right, found = _array(expected), _array(got)
+        if right.shape != found.shape:
+            raise Mismatch(f"{what} have shape {list(found.shape)}, not {list(right.shape)}", right, found)
+        if not found.size:
+            return
+        difference = np.abs(found - right)
+        allowed = np.broadcast_to(tolerance, difference.shape)
+        at = np.unravel_index(np.argmax(np.where(np.isfinite(difference), difference / allowed, np.inf)), right.shape)
+        largest, limit = float(difference[at]), float(allowed[at])
+        if not largest <= limit:
+            place = f" (entry {[int(i) for i in at]})" if right.size > 1 else ""
+            raise Mismatch(
+                f"{what} differ by {largest:.3g}{place}, more than {limit:.1g}", right, found, largest, limit
+            )
+        if self.worst is None or largest / limit > self.worst[0] / self.worst[1]:
+            self.worst = largest, limit
+
+    def allowed(self, case: Case) -> np.ndarray:
+        """Return the tolerance ``[O]`` for the case's expectations."""
+        return self.tolerances.values * case.norms * max(1.0, len(case.circuit.gates) / 10)
+
+    def expected(self, case: Case) -> np.ndarray:
+        """Return the right expectations ``[B, O]``."""
+        inputs, weights = case.tensors()
+        return reference.expectations(case.circuit, inputs.numpy(), weights.numpy(), case.observables)
+
+    def agrees(self, case: Case, *, frozen: bool = False) -> None:
+        """Compare the backend's expectations with the right ones; with ``frozen``, the frozen function's as well."""
+        inputs, weights = case.tensors()
+        expected, allowed = self.expected(case), self.allowed(case)
+        found = self.backend.expectation(case.circuit, inputs, weights, case.observables).value
+        self.compare("the expectations", expected, found, allowed)
+        if frozen:
+            function = self.backend.at(case.circuit, weights, case.observables)
+            self.compare("the frozen function's values", expected, function(inputs), allowed)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check.
+
+    Attributes:
+        name: Its name, part of the API.
+        test: The function; raises :class:`Mismatch`.
+        cases: Returns the strategies that cases are drawn from, by what each is about.
+        needs: Returns why the check does not apply, or an empty string.
+        share: Part of the examples that it takes; a slow check takes fewer.
+    """
+
+    name: str
+    test: Callable[[Subject, Case], None]
+    cases: Callable[[Subject], Mapping[str, SearchStrategy[Case]]]
+    needs: Callable[[Subject], str]
+    share: float
+
+    @property
+    def proves(self) -> str:
+        """The first sentence of the function's docstring."""
+        text = " ".join((self.test.__doc__ or "").split("\n\n")[0].split())
+        return text.removesuffix(".")
+
+
+CHECKS: dict[str, Check] = {}
+"""All checks, by name, in the order in which they run."""
+
+
+def exact(subject: Subject) -> str:
+    """Return why checks of exact expectations do not apply."""
+    return "" if subject.backend.capabilities.exact else "the backend has no exact expectations"
+
+
+def shots(subject: Subject) -> str:
+    """Return why checks of shots do not apply."""
+    return "" if subject.backend.capabilities.shots else "the backend has no shots"
+
+
+def always(subject: Subject) -> str:
+    """Return an empty string."""
+    return ""
+
+
+def check(
+    name: str,
+    cases: Callable[[Subject], Mapping[str, SearchStrategy[Case]]],
+    *,
+    needs: Callable[[Subject], str] = exact,
+    share: float = 1.0,
+) -> Callable[[Callable[[Subject, Case], None]], Callable[[Subject, Case], None]]:
+    """Register a function as a check; the arguments are those of :class:`Check`."""
+
+    def register(test: Callable[[Subject, Case], None]) -> Callable[[Subject, Case], None]:
+        CHECKS[name] = Check(name, test, cases, needs, share)
+        return test
+
+    return register
+
+
+def run_check(check: Check, subject: Subject) -> CheckResult:
+    """Run one check on all its variants; of several failures, the smallest is shown."""
+    start = time.perf_counter()
+    reason = check.needs(subject)
+    variants = {} if reason else check.cases(subject)
+    if not variants:
+        return CheckResult(check.name, check.proves, "skipped", reason=reason or "the backend takes none of the gates")
+    subject.worst = None
+    share = int(subject.examples * check.share / len(variants))
+    examples = max(1, min(LEAST_EXAMPLES, subject.examples), share)
+    searches = {label: _Search(check, subject, strategy) for label, strategy in variants.items()}
+    for search in searches.values():
+        search.run(examples)
+    tried = sum(search.tried for search in searches.values())
+    refusals = [search.refusal for search in searches.values() if search.refusal]
+    failing = {label: search for label, search in searches.items() if search.smallest}
+    result = CheckResult(check.name, check.proves, "passed", tried, seconds=time.perf_counter() - start)
+    if failing:
+        first = min((search for search in failing.values()), key=lambda search: search.smallest[0].size)  # type: ignore[index]
+        assert first.smallest is not None
+        case, error = first.smallest
+        difference, limit = (error.difference, error.tolerance) if isinstance(error, Mismatch) else (None, None)
+        labels = f"fails for {', '.join(failing)}" if len(variants) > 1 else ""
+        changes = {"status": "failed", "difference": difference, "tolerance": limit, "reason": labels}
+        return CheckResult(**{**vars(result), **changes, "failure": _failure(case, error, first.unsteady)})
+    if refusals and tried == 0:
+        return CheckResult(**{**vars(result), "status": "skipped", "reason": f"refused: {refusals[0].splitlines()[0]}"})
+    if subject.worst is not None:
+        result = CheckResult(**{**vars(result), "difference": subject.worst[0], "tolerance": subject.worst[1]})
+    return result
+
+
+class _Failed(Exception):
+    """Every failure looks the same to hypothesis, so that it shrinks across them."""
+
+
+class _Search:
+    def __init__(self, check: Check, subject: Subject, strategy: SearchStrategy[Case]) -> None:
+        self._check, self._subject, self._strategy = check, subject, strategy
+        self.tried = 0
+        self.refusal = ""
+        self.smallest: tuple[Case, Exception] | None = None
+        self.unsteady = False
+        self._until = np.inf
+
+    def run(self, examples: int) -> None:
+        """Draw cases until one fails, and make it smaller."""
+
+        def body(case: Case) -> None:
+            error = self._attempt(case)
+            if error is not None:
+                raise _Failed
+
+        given = hypothesis.given(self._strategy)(body)
+        drawn = hypothesis.seed(self._subject.seed)(settings(_QUIET, max_examples=examples)(given))
+        try:
+            drawn()
+        except _Failed:
+            pass
+        except (HypothesisException, ExceptionGroup):
+            if self.smallest is None:
+                raise
+            # the same case does not always fail, or time for shrinking is up
+            self.unsteady = time.perf_counter() < self._until
+
+    def _attempt(self, case: Case) -> Exception | None:
+        if time.perf_counter() > self._until:
+            return None
+        try:
+            self._check.test(self._subject, case)
+        except UnsupportedError as refusal:
+            self.refusal = self.refusal or str(refusal)
+            return None
+        except Exception as error:  # a plug-in may fail in any way
+            if self.smallest is None:
+                self.tried += 1
+                self._until = time.perf_counter() + SHRINKING_SECONDS
+            if self.smallest is None or case.size <= self.smallest[0].size:
+                self.smallest = case, error
+            return error
+        if self.smallest is None:
+            self.tried += 1
+        return None
+
+
+def _failure(case: Case, error: Exception, unsteady: bool) -> Failure:
+    if isinstance(error, Mismatch):
+        problem, expected, got = str(error), error.expected, error.got
+    else:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        problem = f"it raised {type(error).__name__}: {error}\n(in {where.name}, {where.filename}:{where.lineno})"
+        expected, got = "a value, or an error of qdeq.errors", f"{type(error).__name__}"
+    if unsteady:
+        problem += "\n(a second call with the same arguments did not always fail: the backend remembers, or is random)"
+    drawing = case.circuit.draw(max_width=100)
+    return Failure(problem, expected, got, drawing, case.circuit.to_json(), case.given())
+
+
+def _array(values: object) -> np.ndarray:
+    if isinstance(values, torch.Tensor):
+        values = values.detach().cpu().numpy()
+    array = np.asarray(values)
+    return array.astype(complex if np.iscomplexobj(array) else float)
+
+
+def _text(values: object) -> str:
+    if isinstance(values, np.ndarray | torch.Tensor):
+        text = np.array2string(_array(values), precision=6, suppress_small=True, threshold=24, separator=", ")
+        return " ".join(text.split())
+    return str(values)
