@@ -1,8 +1,7 @@
-"""Braket's simulators on this machine: the state vector (``braket-local``) and the density matrix
-(``braket-local-dm``).
+"""Braket's simulators on this machine: ``braket-local`` (state vector) and ``braket-local-dm`` (density matrix).
 
-They are Braket's ``braket_sv`` and ``braket_dm``, given gate operations instead of OpenQASM: reading the text would
-take most of the time. :meth:`Circuit.to_qasm` writes the same gates for Braket's devices.
+They are Braket's ``braket_sv`` and ``braket_dm``, given gate operations instead of OpenQASM, whose reading would take
+most of the time. :meth:`Circuit.to_qasm` writes the same gates for Braket's devices.
 """
 
 from __future__ import annotations

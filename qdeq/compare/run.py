@@ -15,14 +15,11 @@ from qdeq.compare.judge import ExactJudge, Native, ShotJudge
 from qdeq.compare.measure import Subject, measure
 from qdeq.compare.result import BackendResult, Comparison
 from qdeq.errors import BackendError, PluginError, QdeqError, UnsupportedError
-from qdeq.plugins import BACKENDS
+from qdeq.plugins import BACKENDS, install_command
 from qdeq.spec import ExperimentSpec
 
 NATIVE = "torch"
 """The reference, with its default options."""
-
-EXTRAS = {"cirq": "cirq", "qsim": "cirq", "braket": "braket", "pennylane": "pennylane"}
-"""The extra that qdeq's own backends need, by how their names begin."""
 
 Choice = str | Mapping[str, Any] | Backend
 
@@ -127,11 +124,9 @@ def _built(choice: Choice) -> Backend | BackendResult:
 
 
 def _remedy(name: str, error: Exception) -> str:
-    command = re.search(r"pip install \S+", str(error))
-    if command:
-        return command.group().rstrip(".,;")
-    extra = next((extra for prefix, extra in EXTRAS.items() if name.startswith(prefix)), None)
-    return f'pip install "qdeq[{extra}]"' if extra else _first_line(error)
+    named = re.search(r"pip install \S+", str(error))
+    command = named.group().rstrip(".,;") if named else install_command(name)
+    return command or _first_line(error)
 
 
 def _judged(backend: Backend, native: Native, judge: ExactJudge | ShotJudge, steps: int) -> BackendResult:
@@ -166,17 +161,17 @@ def _notes(spec: ExperimentSpec, judge: ExactJudge | ShotJudge, results: Sequenc
     if spec.model.layers is not None:
         notes.append(f"Direct mode: y* stands for the output of {spec.model.layers} layers, and nothing is solved.")
     elif steps is not None:
-        why = "" if spec.shots is None else "a run with shots uses a fixed number of solver steps: "
-        notes.append(f"{why}every solve takes {steps} steps, without a test of convergence.".capitalize())
+        why = "Here" if spec.shots is None else "A run with shots uses a fixed number of solver steps:"
+        notes.append(f"{why} every solve takes {steps} steps, without a test of convergence.")
     if judge.override is not None:
         unit = "" if spec.shots is None else " standard errors"
         notes.append(f"Every quantity has the tolerance {judge.override:g}{unit} that was asked for.")
     elif isinstance(judge, ShotJudge):
         notes.append(
-            f"Differences of two samples of {judge.shots} shots, in standard errors. If nothing is wrong, any of the "
-            f"{judge.values:,} values passes its tolerance with probability {tolerances.FALSE_ALARM:g} at most (all "
-            "together): f by Bernstein's inequality at the exact expectations, the rest by Student's t with standard "
-            f"errors from {tolerances.REPEATS} native runs."
+            f"Differences of two samples of {judge.shots} shots, in standard errors. Where nothing is wrong, one of the "
+            f"{judge.values:,} values is beyond its tolerance with a probability of at most {tolerances.FALSE_ALARM:g}: f "
+            "by Bernstein's inequality at the exact expectations, the rest by Student's t with standard errors from "
+            f"{tolerances.REPEATS} native runs (and values near enough to normal)."
         )
     else:
         used = [precision for precision in tolerances.FUNCTION if any(row.precision == precision for row in results)]

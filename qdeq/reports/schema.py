@@ -25,10 +25,8 @@ def experiment_schema() -> Schema:
     definitions = schema["$defs"]
     section = definitions.pop("SolverSpec")["properties"]
     solver, backend, dataset = (_choice(registry, definitions) for registry in (SOLVERS, BACKENDS, DATASETS))
-    extra = {
-        "on_failure": section["on_failure"],
-        "fallback": {**section["fallback"], "items": _reference(definitions, "Solver", solver)},
-    }
+    extra = {key: value for key, value in section.items() if key != "name"}
+    extra["fallback"] = {**section["fallback"], "items": _reference(definitions, "Solver", solver)}
     properties = schema["properties"]
     _put(properties, "backend", _reference(definitions, "Backend", backend))
     _put(definitions["DataSpec"]["properties"], "dataset", _reference(definitions, "Dataset", dataset))

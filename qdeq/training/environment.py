@@ -39,12 +39,12 @@ def check_device(name: str) -> torch.device:
 
 
 SMALL_REGISTER = 6
-"""Up to this many qubits every product is so small that handing parts of it to other threads costs more than it saves."""
+"""Up to this many qubits all products are so small that sharing them between threads costs more than it saves."""
 
 
 @contextmanager
 def cpu_threads(threads: int | None, qubits: int) -> Iterator[None]:
-    """Set PyTorch's CPU threads for the block: as asked for, or one for a small register and PyTorch's own choice else."""
+    """Set PyTorch's CPU threads for the block: as asked for; else one for a small register, or PyTorch's choice."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads or (1 if qubits <= SMALL_REGISTER else before))
     try:

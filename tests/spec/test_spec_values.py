@@ -182,6 +182,7 @@ def test_every_field_is_among_those_changes():
         "model.mode",
         "model.layers",
         "training.device",
+        "training.threads",
         "training.tensorboard",
         "backend",
         "solver.fallback",
@@ -198,6 +199,7 @@ def test_the_hash_does_not_change_with_the_device_or_the_way_a_thing_is_written(
     same = [
         written("{}"),
         written("{}", "training.device=cuda:1"),
+        written("{}", "training.threads=2"),
         written("{}", "training.tensorboard=true"),
         written("solver: {name: broyden}\nbackend: {name: torch}"),
         written("solver: {max_steps: 50, name: broyden}"),
