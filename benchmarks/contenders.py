@@ -30,6 +30,7 @@ class Contender(ABC):
 
     execution = "auto"
     layers: int | None = None
+    checked = True  # whether it computes the same loss and gradient as the others
 
     def __init__(self, cell: Cell) -> None:
         self.cell = cell
@@ -52,7 +53,7 @@ class Contender(ABC):
         loss = self.loss(y)
         loss.backward()
         self.optimizer.step()
-        return float(loss)
+        return float(loss.detach())
 
     def check(self, y0: Tensor, counted: Tensor) -> tuple[float, Tensor]:
         """Return loss ``[]`` and gradient ``[P']`` of a solve that starts from ``y0``, over the samples ``counted``."""
@@ -61,7 +62,7 @@ class Contender(ABC):
         loss.backward()
         gradient = torch.cat([parameter.grad.flatten() for parameter in self.parameters])
         self.optimizer.zero_grad()
-        return float(loss), gradient.cpu()
+        return float(loss.detach()), gradient.cpu()
 
     def loss(self, y: Tensor, counted: Tensor | None = None) -> Tensor:
         """Return the cross entropy of the read-out of y ``[B, n]``."""
@@ -90,7 +91,7 @@ class Native(Contender):
         loss.backward()
         self.optimizer.step()
         self._count(prediction.equilibrium)
-        return float(loss)
+        return float(loss.detach())
 
     def equilibrium(self, y0: Tensor) -> Tensor:
         """Return the equilibrium, from another first iterate than the classifier's zero."""
@@ -112,14 +113,26 @@ class NativeCircuits(Native):
 
     @staticmethod
     def needed_bytes(cell: Cell) -> float:
-        """Return what a recorded evaluation keeps: a state per gate and sample, complex64."""
-        return 1.0 * recorded_states(cell) * 8
+        """Return what a recorded evaluation keeps: a complex64 state and two copies per gate and sample."""
+        return 3 * recorded_states(cell) * 8
 
 
 class Direct(Native):
     """DIRECT 10: the compiled circuit applied ten times, all recorded (another model, shown for its memory)."""
 
     layers = 10
+    checked = False
+
+
+class DirectCircuits(Direct):
+    """DIRECT 10 that runs the whole circuit ten times; in ``benchmarks.memory`` only."""
+
+    execution = "circuits"
+
+    @staticmethod
+    def needed_bytes(cell: Cell) -> float:
+        """Return ten times what :class:`NativeCircuits` keeps."""
+        return 10 * NativeCircuits.needed_bytes(cell)
 
 
 class TorchDEQ(Contender):
@@ -175,7 +188,7 @@ class PennyLane(Contender):
     @staticmethod
     def needed_bytes(cell: Cell) -> float:
         """Return what a recorded evaluation keeps: a state per gate and sample; the simulator takes complex128."""
-        return 1.0 * recorded_states(cell) * 16
+        return recorded_states(cell) * 16
 
     def f(self, y: Tensor, x: Tensor) -> Tensor:
         """Return ``q(x + W y)``."""
@@ -214,7 +227,9 @@ class Lightning(PennyLane):
 
 
 class Reference(PennyLane):
-    """The unit: ONE forward-and-backward evaluation of circuit and batch by ``default.qubit``, no solve, no optimiser."""
+    """The unit: ONE forward-and-backward evaluation of circuit and batch by ``default.qubit``, and no more."""
+
+    checked = False
 
     def step(self) -> float:
         """Evaluate f at y0 = 0 and differentiate the sum of its values in the weights and in the state."""
@@ -238,5 +253,9 @@ CONTENDERS: dict[str, type[Contender]] = {
     "pennylane": PennyLane,
     "lightning": Lightning,
     "direct-10": Direct,
+    "direct-10-circuits": DirectCircuits,
 }
 """By the names of the table, in the order in which they run."""
+
+TIMED = tuple(name for name in CONTENDERS if name != "direct-10-circuits")
+"""Those that ``benchmarks.step`` runs unless told otherwise."""

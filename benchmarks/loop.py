@@ -2,10 +2,10 @@
 
 What it does, exactly. Forward, without a graph: Broyden's good method with full memory from ``y0``, the whole batch
 evaluated at every step, until every sample has ``||f(y) - y|| <= atol + rtol ||f(y)||`` (the largest residual of the
-batch decides) or the steps are spent; a sample that has converged is held. This is the update of qdeq's default solver,
-so both take the same iterates and nearly the same number of steps; without held samples leaving the batch. Backward: one
-recorded evaluation of f at the equilibrium; ``u = g + uJ`` by the same Broyden loop, one vector-Jacobian product of the
-recorded graph a step, to the same rtol relative to ``||g||``; then u is propagated through that graph to the weights.
+batch decides) or the steps are spent; a sample that has converged is held, but stays in the batch. This is the update
+of qdeq's default solver, so both take nearly the same number of steps. Backward: one recorded evaluation of f at the
+equilibrium; ``u = g + uJ`` by the same Broyden loop, one vector-Jacobian product of the recorded graph a step, to the
+same rtol relative to ``||g||``; then u is propagated through that graph to the weights.
 """
 
 from __future__ import annotations

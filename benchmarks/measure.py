@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.contenders import CONTENDERS
 from benchmarks.memory_meter import free_bytes
 from benchmarks.problem import Cell
 
@@ -37,6 +38,8 @@ class Result:
         evaluations: Evaluations of f in the longest forward solve of the last step.
         failed: Samples of the last step that did not converge.
         loss: Loss of the check, from the common equilibrium.
+        nan_loss: Whether a training step's loss was NaN.
+        loss_error: ``|loss - loss_qdeq| / |loss_qdeq|`` of the check; None for who takes no part in it.
         gradient_error: ``||g - g_qdeq|| / ||g_qdeq||`` of the check; None for who takes no part in it.
     """
 
@@ -47,6 +50,7 @@ class Result:
     evaluations: int = 0
     failed: int = 0
     loss: float | None = None
+    nan_loss: bool = False
     loss_error: float | None = None
     gradient_error: float | None = None
 
@@ -113,7 +117,8 @@ class Process:
         """Send a request; None where the worker refused, died or ran out of time, and then ``result.reason`` is set."""
         if not self.alive:
             return None
-        assert self._process.stdin is not None and self._process.stdout is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         begin = time.monotonic()
         try:
             self._process.stdin.write(json.dumps({"do": action, **arguments}) + "\n")
@@ -152,7 +157,8 @@ def run_cell(
     threads: int,
     limit: float,
     note: Callable[[str], None] = lambda text: None,
-) -> list[Result]:
+    with_floor: bool = True,
+) -> tuple[list[Result], dict[str, float] | None]:
     """Measure the contenders in one cell.
 
     All are checked against qdeq's compiled path from one common equilibrium; then, after a warm-up step each, they take
@@ -165,10 +171,14 @@ def run_cell(
         threads: PyTorch's threads.
         limit: Seconds for one contender, all its steps together; it may end with fewer repetitions.
         note: Called with what is being done.
+        with_floor: Whether to measure the floor too.
+
+    Returns:
+        The results in the order of ``contenders``, and the floor of qdeq's step (see :mod:`benchmarks.floor`).
     """
     processes: list[Process] = []
     first = sorted(contenders, key=lambda name: name != "qdeq")  # its equilibrium and its count are needed first
-    expected = 8
+    expected, floor = 8, None
     with tempfile.TemporaryDirectory() as folder:
         try:
             gradients: dict[str, list[float]] = {}
@@ -184,7 +194,7 @@ def run_cell(
                     budget_seconds=limit,
                     evaluations=expected,
                 )
-                if name not in ("reference", "direct-10") and "qdeq" in contenders:
+                if CONTENDERS[name].checked and "qdeq" in contenders:
                     reply = process.ask("check", folder=folder, made_by=name == "qdeq")
                     if reply is not None:
                         process.result.loss, gradients[name] = reply["loss"], reply["gradient"]
@@ -199,11 +209,15 @@ def run_cell(
                     if process.left <= (0 if math.isnan(usual) else 1.2 * usual):
                         continue
                     _file(process, process.ask("step"))
+            for process in processes:
+                if with_floor and process.result.contender == "qdeq" and process.result.seconds:
+                    note(f"{cell.name} {cell.device}: floor")
+                    floor = process.ask("floor")
         finally:
             for process in processes:
                 process.close()
     order = {name: position for position, name in enumerate(contenders)}
-    return sorted((process.result for process in processes), key=lambda result: order[result.contender])
+    return sorted((process.result for process in processes), key=lambda result: order[result.contender]), floor
 
 
 def _file(process: Process, reply: dict[str, Any] | None) -> None:
@@ -211,6 +225,7 @@ def _file(process: Process, reply: dict[str, Any] | None) -> None:
         result = process.result
         result.seconds.append(reply["seconds"])
         result.peak_bytes = reply["peak_bytes"]
+        result.nan_loss = result.nan_loss or math.isnan(reply["loss"])
         result.evaluations, result.failed = reply["evaluations"], reply["failed"]
 
 

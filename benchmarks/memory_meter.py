@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
 from pathlib import Path
 
@@ -27,10 +28,9 @@ class Meter:
             torch.cuda.reset_peak_memory_stats()
             self._start = torch.cuda.memory_allocated()
         else:
-            try:
+            # where refused, the mark may still be that of the imports, and small steps read as zero
+            with contextlib.suppress(OSError):
                 CLEAR.write_text("5")
-            except OSError:
-                pass  # then the mark may still be that of the imports, and small steps read as zero
             self._start = _status("VmRSS")
 
     def peak(self) -> int:

@@ -1,4 +1,4 @@
-"""qdeq's circuits as PennyLane QNodes; written out here, and not by qdeq's adapter, so that it is what a user writes."""
+"""qdeq's circuits as PennyLane QNodes; written out here, not by qdeq's adapter: what a user would write."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """One contender of one cell in a process of its own, so that its memory is its own and its death harms no other.
 
-Reads one JSON request a line from stdin and answers each by one JSON line: ``prepare``, ``check``, ``step``, ``stop``.
+Reads a JSON request a line from stdin and answers each by one JSON line: the methods of :class:`Worker`, or ``stop``.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from benchmarks.contenders import CONTENDERS, Contender, Native, PennyLane, Unfit
+from benchmarks.floor import floor_of
 from benchmarks.memory_meter import Meter, limit_memory
 from benchmarks.problem import Cell
 
@@ -60,7 +61,7 @@ class Worker:
         # a forward costs about half of a probe; the backward solve about as much as the forward one
         step = evaluation if name == "reference" else evaluation * max(evaluations, 4)
         if 2 * step > budget:
-            raise Unfit(f"a step would take about {step:.2g} s, and the limit for all its repetitions is {budget:.3g} s")
+            raise Unfit(f"a step would take about {step:.2g} s; the limit for all its steps is {budget:.3g} s")
 
     def check(self, folder: str, made_by: bool) -> dict[str, Any]:
         """Return loss and gradient from the equilibrium that the maker stored; ``made_by`` is the maker."""
@@ -88,6 +89,10 @@ class Worker:
             "evaluations": self.contender.evaluations,
             "failed": self.contender.failed,
         }
+
+    def floor(self) -> dict[str, Any]:
+        """Count one step and measure what its operations cost by themselves."""
+        return dict(floor_of(self.contender.step, self.contender.cell.device, self.meter.synchronise))
 
 
 def answer(action: Callable[..., dict[str, Any]], request: dict[str, Any]) -> dict[str, Any]:

@@ -42,6 +42,10 @@ _TRANSLATION: dict[str, Callable[..., default_simulator.GateOperation]] = {
     "RZZ": operations.ZZ,
     "Toffoli": operations.CCNot,
 }
+LACKS = frozenset(GATES) - _TRANSLATION.keys()
+"""Gates that the gate table decomposes: controlled rotations and U3, as for Braket's devices."""
+
+_VERSION = f"amazon-braket-default-simulator {default_simulator.__version__}"
 
 
 @dataclass(frozen=True, kw_only=True, config=ADAPTER_CONFIG)
@@ -49,10 +53,10 @@ class BraketLocalBackend(CircuitBackend):
     """Braket's local state-vector simulator, in complex128."""
 
     name = "braket-local"
-    version = f"amazon-braket-default-simulator {default_simulator.__version__}"
+    version = _VERSION
     capabilities = Capabilities(shots=True, seedable=True, precision="float64", max_qubits=24)  # 256 MiB a state
     gives = "amplitudes"
-    lacks = frozenset(GATES) - _TRANSLATION.keys()  # controlled rotations and U3, as for Braket's devices
+    lacks = LACKS
 
     def run(self, circuits: Sequence[Circuit]) -> np.ndarray:
         """Run bound circuits; see :meth:`CircuitBackend.run`."""
@@ -65,12 +69,14 @@ class BraketLocalBackend(CircuitBackend):
 
 
 @dataclass(frozen=True, kw_only=True, config=ADAPTER_CONFIG)
-class BraketLocalDensityBackend(BraketLocalBackend):
+class BraketLocalDensityBackend(CircuitBackend):
     """Braket's local density-matrix simulator, in complex128."""
 
     name = "braket-local-dm"
+    version = _VERSION
     capabilities = Capabilities(shots=True, seedable=True, precision="float64", max_qubits=12)  # 256 MiB a matrix
     gives = "probabilities"
+    lacks = LACKS
 
     def run(self, circuits: Sequence[Circuit]) -> np.ndarray:
         """Run bound circuits; see :meth:`CircuitBackend.run`."""

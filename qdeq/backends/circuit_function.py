@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor
 from qdeq.backends.base import FrozenFunction
 from qdeq.backends.sampling import ShotKey
 from qdeq.backends.shifts import shifted_circuits
-from qdeq.circuit import Circuit, Input, Weight
+from qdeq.circuit import Angle, Circuit, Gate, Input, Weight
 from qdeq.errors import UnsupportedError
 from qdeq.injection import upsample, upsample_transposed
 from qdeq.observables import Observable
@@ -80,37 +81,50 @@ class CircuitFunction(FrozenFunction):
     def jacobian(self, inputs: Tensor, *, create_graph: bool = False) -> Tensor:
         """Return ``∂f/∂v``, shape ``[B, O, I]``, by shifted circuits or the bilinear rule."""
         self._refuse_graph(create_graph)
-        if self.circuit.encoding is not None:
+        result = self.angle_jacobian(inputs)
+        if self.num_encoded:
             identity = torch.eye(inputs.shape[1], dtype=inputs.dtype, device=inputs.device)
-            return self.directional(inputs, identity[: self.circuit.encoding.num_features], inputs.shape[1])
+            result = result + self.directional(inputs, identity[: self.num_encoded], inputs.shape[1])
+        return result
+
+    @property
+    def num_encoded(self) -> int:
+        """Number of inputs that are amplitudes; 0 where the encoding has none, or holds numbers."""
+        encoding = self.circuit.encoding
+        return encoding.num_features if encoding is not None and encoding.values is None else 0
+
+    def angle_jacobian(self, inputs: Tensor) -> Tensor:
+        """Return ``∂f/∂v`` ``[B, O, I]`` through the angles alone, the encoded amplitudes held fixed."""
         shifted = shifted_circuits(self.circuit, Input)
-        values = self.values(shifted.circuits, inputs, part=INPUT_STREAMS)
-        result = inputs.new_zeros(len(inputs), values.shape[2], inputs.shape[1])
-        for value, index, coefficient in zip(values, shifted.indices, shifted.coefficients, strict=True):
-            result[:, :, index] += value * complex(coefficient).real
+        result = inputs.new_zeros(len(inputs), len(self.observables), inputs.shape[1])
+        if shifted.circuits:
+            values = self.values(shifted.circuits, inputs, part=INPUT_STREAMS)
+            for value, index, coefficient in zip(values, shifted.indices, shifted.coefficients, strict=True):
+                result[:, :, index] += value * complex(coefficient).real
         return result
 
     def directional(self, inputs: Tensor, directions: Tensor, size: int) -> Tensor:
-        """Return ``df(v)·w`` ``[B, O, D]`` for amplitude encoding and directions w ``[D, I]``, by the bilinear rule.
+        """Return ``df(v)·w`` ``[B, O, D]`` through the amplitudes alone, for directions w ``[D, I]`` (bilinear rule).
 
         Args:
             inputs: ``[B, I]``.
             directions: ``[D, I]``; every sample is moved by a multiple of the size of its own vector.
             size: Pad the result with zeros to this length.
         """
-        encoding = self.circuit.encoding
-        assert encoding is not None
-        v = inputs[:, : encoding.num_features]
-        w = directions[:, : encoding.num_features]
+        v = inputs[:, : self.num_encoded]
+        w = directions[:, : self.num_encoded]
         norm = torch.linalg.vector_norm(v, dim=1)
         length = torch.linalg.vector_norm(w, dim=1)
+        length = torch.where(length == 0, 1.0, length)  # a direction of other inputs moves nothing
         # f is homogeneous, so any length of w is exact; that of v keeps sums and differences well conditioned
         factor = (norm[:, None] / length)[..., None]
         moved = torch.stack([v[:, None] + factor * w, v[:, None] - factor * w])  # [2, B, D, d]
-        flat = moved.flatten(0, 2)
-        padded = torch.nn.functional.pad(flat, (0, inputs.shape[1] - flat.shape[1]))
+        others = inputs[None, :, None].expand(2, -1, len(w), -1)  # the inputs of angles stay
+        flat = torch.cat([moved, others], dim=-1).flatten(0, 2)
         repeated = self._repeated(2, len(directions), len(inputs))
-        value = repeated.values((self.circuit,), padded)[0].unflatten(0, moved.shape[:3])  # [2, B, D, O]
+        value = repeated.values((_with_own_angles(self.circuit),), flat)[0].unflatten(
+            0, moved.shape[:3]
+        )  # [2, B, D, O]
         weighed = value * moved.square().sum(-1, keepdim=True)
         bilinear = (weighed[0] - weighed[1]) / 4
         center = self.values((self.circuit,), inputs, part=0)[0]
@@ -214,9 +228,22 @@ class _InjectedCircuits:
         """Return ``∂f/∂y`` ``[B, n, n]``."""
         function = self._function.for_samples(samples)
         inputs = x + self._scale * upsample(y, x.shape[1])
-        if function.circuit.encoding is None:
-            inner = function.jacobian(inputs, create_graph=create_graph)
-            return self._scale * upsample_transposed(inner, y.shape[1])
         function._refuse_graph(create_graph)
-        columns = upsample(torch.eye(y.shape[1], dtype=y.dtype, device=y.device), x.shape[1])
-        return self._scale * function.directional(inputs, columns, y.shape[1])
+        inner = upsample_transposed(function.angle_jacobian(inputs), y.shape[1])
+        if function.num_encoded:
+            columns = upsample(torch.eye(y.shape[1], dtype=y.dtype, device=y.device), x.shape[1])
+            inner = inner + function.directional(inputs, columns, y.shape[1])
+        return self._scale * inner
+
+
+@lru_cache(maxsize=256)
+def _with_own_angles(circuit: Circuit) -> Circuit:
+    """Return the circuit with the inputs of its angles numbered after the encoded ones, which can then move alone."""
+    encoding = circuit.encoding
+    assert encoding is not None
+
+    def moved(angle: Angle) -> Angle:
+        return replace(angle, index=angle.index + encoding.num_features) if isinstance(angle, Input) else angle
+
+    gates = (Gate(gate.name, gate.qubits, [moved(angle) for angle in gate.angles]) for gate in circuit.gates)
+    return Circuit(circuit.num_qubits, (encoding, *gates))

@@ -77,12 +77,14 @@ class CirqBackend(CircuitBackend):
 
 
 @dataclass(frozen=True, kw_only=True, config=ADAPTER_CONFIG)
-class CirqDensityBackend(CirqBackend):
+class CirqDensityBackend(CircuitBackend):
     """Cirq's density-matrix simulator, in complex128."""
 
     name = "cirq-dm"
+    version = f"cirq {cirq.__version__}"
     capabilities = Capabilities(shots=True, seedable=True, precision="float64", max_qubits=12)  # 256 MiB a matrix
     gives = "probabilities"
+    lacks = LACKS
 
     def run(self, circuits: Sequence[Circuit]) -> np.ndarray:
         """Run bound circuits; see :meth:`CircuitBackend.run`."""

@@ -23,6 +23,8 @@ MAX_PRODUCT = 4096
 """Largest ``prod(sizes)`` of a product form; beyond it, propagating the states themselves costs less."""
 MAX_COLUMNS = 1024
 """Most columns that the ansatz is run on."""
+UNSHARED_QUBITS = 6
+"""Up to this register every observable gets its form from a product of its own."""
 
 
 @dataclass(frozen=True)
@@ -198,6 +200,13 @@ def _diagonal_forms(columns: Tensor, strings: Sequence[PauliString], num_qubits:
     A string within one half of the register only needs the Gram matrices of the blocks that this half's bits cut M
     into, and all such strings share them: two passes over M instead of one for each observable.
     """
+    if num_qubits <= UNSHARED_QUBITS:  # too small for sharing to save anything
+        supports = [[qubit for qubit, _ in string.factors] for string in strings]
+        signs = torch.from_numpy(eigenvalue_signs(supports, num_qubits).T.copy())
+        if real:
+            stacked = torch.cat([columns.real, columns.imag])
+            return stacked.mT @ (signs.to(stacked).repeat(1, 2)[:, :, None] * stacked)
+        return columns.mH @ (signs.to(columns)[:, :, None] * columns)
     half = (num_qubits + 1) // 2
     high: list[int] = []
     low: list[int] = []

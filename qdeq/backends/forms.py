@@ -157,33 +157,34 @@ class ProductEncoding:
 
     def vectors(self, angles: Tensor) -> list[Tensor]:
         """Return each moved qubit's vector ``[B, 3 or 4]`` at angles ``[B, G]``."""
-        cos, sin = torch.cos(angles), torch.sin(angles)
-        one = torch.ones_like(cos[:, :1])
+        turn = torch.polar(torch.ones_like(angles), angles)  # cos + i sin
+        one = torch.ones_like(angles[:, :1])
         vectors: list[Tensor | None] = [None] * len(self.qubits)
         alike: dict[tuple[str, ...], list[int]] = {}
         for position, (_, rotations) in enumerate(self.qubits):
             alike.setdefault(tuple(axis for axis, _ in rotations), []).append(position)
         for axes, positions in alike.items():  # qubits with the same axes turn together
             columns = [[self.qubits[position][1][step][1] for position in positions] for step in range(len(axes))]
-            if len(axes) == 1:
-                parts = [cos[:, columns[0]], sin[:, columns[0]]]
-            else:
-                parts = _rotate(axes, [cos[:, chosen] for chosen in columns], [sin[:, chosen] for chosen in columns])
+            turns = [turn[:, chosen] for chosen in columns]
+            parts = [turns[0].real, turns[0].imag] if len(axes) == 1 else _rotate(axes, turns)
             stacked = torch.stack([one.expand_as(parts[0]), *parts], dim=-1)
             for position, vector in zip(positions, stacked.unbind(1), strict=True):
                 vectors[position] = vector
         return vectors  # type: ignore[return-value]
 
 
-def _rotate(axes: Sequence[str], cos: Sequence[Tensor], sin: Sequence[Tensor]) -> list[Tensor]:
-    """Turn the Bloch vector (0, 0, 1) about the axes in turn; cos and sin of each angle are ``[B, m]``."""
-    zero = torch.zeros_like(cos[0])
-    vector = [zero, zero, torch.ones_like(zero)]
-    for axis, c, s in zip(axes, cos, sin, strict=True):
+def _rotate(axes: Sequence[str], turns: Sequence[Tensor]) -> list[Tensor]:
+    """Turn the Bloch vector (0, 0, 1) about the axes one after another, each by ``e^{iθ}`` ``[B, m]``.
+
+    A rotation multiplies the complex number of the two other components; the first is about X or Y.
+    """
+    cos, sin, zero = turns[0].real, turns[0].imag, torch.zeros_like(turns[0].real)
+    vector = [zero, -sin, cos] if axes[0] == "X" else [sin, zero, cos]
+    for axis, turn in zip(axes[1:], turns[1:], strict=True):
         first = ("XYZ".index(axis) + 1) % 3
         second = (first + 1) % 3
-        u, v = vector[first], vector[second]
-        vector[first], vector[second] = c * u - s * v, s * u + c * v
+        turned = torch.complex(vector[first], vector[second]) * turn
+        vector[first], vector[second] = turned.real, turned.imag
     return vector
 
 

@@ -113,5 +113,3 @@ def _write(comparison: Comparison, folder: Path) -> list[Path]:
     except OSError as error:
         raise SpecError(f"--out {folder}: cannot be written ({error.strerror})") from error
     return [folder / JSON_FILE, folder / PICTURE_FILE]
-
-

@@ -132,8 +132,8 @@ class ExactJudge:
         differences = []
         for quantity in QUANTITIES:
             value: Tensor = getattr(found, quantity)
-            other = self.native.residual(found.state) if quantity == "residual" else getattr(
-                self.native.measured, quantity
+            other = (
+                self.native.residual(found.state) if quantity == "residual" else getattr(self.native.measured, quantity)
             )
             apart = (value - other).abs()
             where = worst(apart)
@@ -145,7 +145,7 @@ class ExactJudge:
 class ShotJudge:
     """Differences in standard errors.
 
-    A function value is a mean of outcomes +1 and -1 whose exact expectation is known, so that its tolerance follows from
+    A function value is a mean of outcomes +1 and -1 whose exact expectation is known: its tolerance follows from
     Bernstein's inequality. For what is computed from such values the standard error is measured on independent native
     runs, and the tolerance is Student's. Backends that draw the native shots are equal, and differ by 0.
 

@@ -94,7 +94,9 @@ def label(backend: Backend) -> str:
     changed = [
         f"{field.name}={getattr(backend, field.name)}"
         for field in fields
-        if field.default is not dataclasses.MISSING and getattr(backend, field.name) != field.default
+        if field.default is not dataclasses.MISSING
+        and getattr(backend, field.name) != field.default
+        and f":{getattr(backend, field.name)}" not in backend.name
     ]
     return f"{backend.name} ({', '.join(changed)})" if changed else backend.name
 
@@ -190,7 +192,9 @@ def _state_note(spec: ExperimentSpec, judge: ExactJudge) -> str:
     factor = judge.native.amplification
     growth = f"doubled at each of the {len(judge.native.measured.losses)} steps of the training"
     if spec.model.layers is not None:
-        return f"y*: a difference of f grows by at most {factor:.2f} over the layers; losses: that through the read-out."
+        return (
+            f"y*: a difference of f grows by at most {factor:.2f} over the layers; losses: that through the read-out."
+        )
     return (
         f"y*: two solves agree to ||(1 - J)^-1|| = {factor:.2f} (measured, native J, worst sample) times twice the "
         f"residual {judge.native.solver_tolerance:.1e} at which the solver may stop; losses: that through the read-out, "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,13 +22,16 @@ if TYPE_CHECKING:
 INK, AXIS, FAINT, LIMIT = "#333333", "#999999", "#e4e4e4", "#b3261e"
 COLOURS = ("#2f6f9f", "#d1602f", "#3d8b5f", "#8a5aa8", "#b8952d", "#5b6b73", "#c24f7c", "#1f9e9e")
 MARKERS = "osD^vP*X"
+LABEL_WIDTH = 26
 EQUAL = 1e-18
 """Where the picture puts a difference of zero, which a logarithmic axis does not have."""
 
 
 def comparison_table(comparison: Comparison) -> RenderableType:
     """Return differences, costs, what failed and why, and the notes."""
-    verdict = Text("all within tolerance", "bold green") if comparison.passed else Text("NOT within tolerance", "bold red")
+    verdict = (
+        Text("all within tolerance", "bold green") if comparison.passed else Text("NOT within tolerance", "bold red")
+    )
     if not comparison.compared:
         verdict = Text("nothing was compared", "bold yellow")
     shots = "exact" if comparison.shots is None else f"{comparison.shots} shots"
@@ -41,7 +45,7 @@ def comparison_table(comparison: Comparison) -> RenderableType:
         if result.reason
     ]
     parts += [_cost_table(comparison), Text("")]
-    return Group(*parts, *(Text(note, "dim") for note in (_legend(), *comparison.notes)))
+    return Group(*parts, *(Text(note, "dim") for note in (_legend(), *comparison.notes, _versions(comparison))))
 
 
 def _difference_table(comparison: Comparison) -> Table:
@@ -67,7 +71,9 @@ def tolerance_rows(comparison: Comparison) -> list[tuple[str, Sequence[Differenc
     """Return the tolerances of each precision, as the differences of the first backend that has it."""
     found: dict[str, Sequence[Difference]] = {}
     for result in comparison.compared:
-        found.setdefault(f"tolerance, {result.precision}" if comparison.shots is None else "tolerance", result.differences)
+        found.setdefault(
+            f"tolerance, {result.precision}" if comparison.shots is None else "tolerance", result.differences
+        )
     return list(found.items())
 
 
@@ -84,7 +90,9 @@ def _short(value: float, difference: Difference) -> str:
 
 def _failure(result: BackendResult, difference: Difference) -> Text:
     unit = "" if difference.unit == "absolute" else " standard errors"
-    names = {"gradient_weights": ("weight",), "losses": ("step",)}.get(difference.quantity, ("sample", "entry", "column"))
+    names = {"gradient_weights": ("weight",), "losses": ("step",)}.get(
+        difference.quantity, ("sample", "entry", "column")
+    )
     where = ", ".join(f"{name} {index}" for name, index in zip(names, difference.where, strict=False))
     return Text.assemble(
         (f"{result.label}: {QUANTITIES[difference.quantity]}", "bold red"),
@@ -97,17 +105,16 @@ def _cost_table(comparison: Comparison) -> Table:
     table = _table("cost")
     for name, justify in (
         ("backend", "left"),
-        ("version", "left"),
         ("converged", "right"),
         ("steps", "right"),
         ("evaluations", "right"),
         ("residual", "right"),
-        ("circuits: f", "right"),
+        ("runs: f", "right"),
         ("solve", "right"),
         ("step", "right"),
         ("s/step", "right"),
     ):
-        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
+        table.add_column(name, justify=justify, no_wrap=justify == "right", overflow="fold")  # type: ignore[arg-type]
     if comparison.shots is not None:
         table.add_column("same shots", justify="right")
     for result in comparison.results:
@@ -118,7 +125,6 @@ def _cost_table(comparison: Comparison) -> Table:
         runs = (f"{cost.executions[key]:,}" for key in ("function", "solve", "training_step"))
         row = [
             result.label + (" (native)" if result.outcome == "native" else ""),
-            (result.version or "").partition("+")[0],
             converged,
             f"{cost.steps:.1f}",
             f"{cost.evaluations:.1f}",
@@ -135,10 +141,15 @@ def _cost_table(comparison: Comparison) -> Table:
 def _legend() -> str:
     return (
         "y0 = 0, y random; L: loss; y*: equilibrium from y0 (∂f/∂y at y, dL at the native y*). Steps and evaluations: "
-        "mean of a sample's solve; residual: the worst sample's. Circuits run: for f of all samples, for the solve, for "
-        "a training step; a compiled f runs its circuits once per step and none in the solve, the native one counts "
-        "none of its own."
+        "mean of a sample's solve; residual: the worst sample's. Runs: circuits for f of all samples, for the solve, for "
+        "a training step (and its seconds); a compiled f runs its circuits once per step and none in the solve, the "
+        "native one counts none of its own."
     )
+
+
+def _versions(comparison: Comparison) -> str:
+    found = {result.version: None for result in comparison.results if result.version}
+    return f"Ran: {', '.join(found)}."
 
 
 def _table(title: str) -> Table:
@@ -168,6 +179,9 @@ def draw_comparison(comparison: Comparison) -> Figure:
     differences, seconds = figure.subplots(1, 2, width_ratios=(2.4, 1))
     _draw_differences(differences, comparison, styles)
     _draw_seconds(seconds, comparison, styles)
+    handles, names = differences.get_legend_handles_labels()
+    names = [textwrap.fill(name, LABEL_WIDTH, break_long_words=False) for name in names]
+    figure.legend(handles, names, loc="outside lower center", ncols=min(5, len(names)), frameon=False, fontsize=9)
     return figure
 
 
@@ -179,7 +193,9 @@ def _draw_differences(axes: Axes, comparison: Comparison, styles: dict[str, dict
         floor = EQUAL if comparison.shots is None else 0.0
         values = [each.value if math.isfinite(each.value) else math.nan for each in result.differences]
         shown = [max(value, floor) for value in values]
-        axes.plot(shown, rows, linestyle="", markersize=6, label=result.label, clip_on=False, zorder=3, **styles[result.label])
+        axes.plot(
+            shown, rows, linestyle="", markersize=6, label=result.label, clip_on=False, zorder=3, **styles[result.label]
+        )
         failed = [(x, y) for x, y, each in zip(shown, rows, result.differences, strict=True) if not each.passed]
         if failed:
             axes.plot(*zip(*failed, strict=True), "o", markersize=13, markerfacecolor="none", color=LIMIT, zorder=2)
@@ -191,7 +207,7 @@ def _draw_differences(axes: Axes, comparison: Comparison, styles: dict[str, dict
     if comparison.shots is None:
         axes.set_xscale("log")
         axes.set_xlim(left=EQUAL / 3)
-        ticks = [10.0**power for power in range(-16, 1, 2)]
+        ticks = [10.0**power for power in range(-15, 1, 3)]
         axes.set_xticks([EQUAL, *ticks], ["equal", *(f"$10^{{{round(math.log10(tick))}}}$" for tick in ticks)])
         axes.minorticks_off()
         axes.set_xlim(right=max(axes.get_xlim()[1], 1.0))
@@ -203,7 +219,6 @@ def _draw_differences(axes: Axes, comparison: Comparison, styles: dict[str, dict
     for row in range(1, len(QUANTITIES)):
         axes.axhline(row - 0.5, color=FAINT, linewidth=0.8)
     _finish(axes, "Largest difference from the native backend", unit)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=3, frameon=False, fontsize=9)
 
 
 def _draw_seconds(axes: Axes, comparison: Comparison, styles: dict[str, dict[str, Any]]) -> None:
@@ -214,8 +229,8 @@ def _draw_seconds(axes: Axes, comparison: Comparison, styles: dict[str, dict[str
         axes.plot([result.cost.seconds], [row], "o", color=colour, markersize=8)
         axes.annotate(f"{result.cost.seconds:.2g} s", (result.cost.seconds, row), xytext=(8, 0), color=INK, fontsize=9,
                       textcoords="offset points", va="center")  # fmt: skip
-    names = [result.label.replace(" (", "\n(") + ("\n(native)" if result.outcome == "native" else "") for result in measured]
-    axes.set_yticks(range(len(measured)), names, fontsize=9)
+    names = [result.label + (" (native)" if result.outcome == "native" else "") for result in measured]
+    axes.set_yticks(range(len(measured)), [textwrap.fill(name, LABEL_WIDTH) for name in names], fontsize=9)
     axes.set_ylim(len(measured) - 0.5, -0.5)
     axes.set_xscale("log")
     low, high = axes.get_xlim()

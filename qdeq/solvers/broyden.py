@@ -50,24 +50,28 @@ class Broyden(Solver):
     def step(self, problem: Problem, state: BroydenState, y: Tensor, fy: Tensor) -> tuple[Tensor, BroydenState]:
         """Return the quasi-Newton iterate ``[b, N]``."""
         g = fy - y
-        u, v = state.u, state.v
-        if state.y is not None and state.g is not None:
-            u, v = self._updated(u, v, y - state.y, g - state.g)
-        return y - _product(u, v, g), BroydenState(y, g, u, v)
-
-    def _updated(self, u: Tensor, v: Tensor, s: Tensor, dg: Tensor) -> tuple[Tensor, Tensor]:
-        """Append the term that makes H Δg = s; for a sample where it is undefined, append zeros."""
-        if u.shape[1] == self.memory:
+        if state.y is None or state.g is None:
+            return y + g, BroydenState(y, g, state.u, state.v)
+        s, dg, u, v = y - state.y, g - state.g, state.u, state.v
+        if u.shape[1] < self.memory:
+            h_g, st_h = _product(u, v, g), _product(v, u, s)
+            missing = -h_g  # s - H Δg, since the last step was s = -H g
+        else:
             # dropping only the oldest term keeps stale ones: beyond spectral radius 1 it converged far less often
-            u, v = u[:, :0], v[:, :0]
-        h_dg = _product(u, v, dg)
-        st_h = _product(v, u, s)
-        denominator = (st_h * dg).sum(dim=-1, keepdim=True)
-        scale = torch.linalg.vector_norm(st_h, dim=-1) * torch.linalg.vector_norm(dg, dim=-1)
-        # below the rounding error of the dot product even its sign is noise
-        defined = denominator.abs() > torch.finfo(s.dtype).eps * s.shape[-1] * scale[:, None]
-        term = torch.where(defined, (s - h_dg) / torch.where(defined, denominator, 1.0), 0.0)
-        return torch.cat([u, term[:, None]], dim=1), torch.cat([v, st_h[:, None]], dim=1)
+            u, v, h_g, st_h, missing = u[:, :0], v[:, :0], -g, -s, s + dg
+        term = _term(missing, st_h, dg)
+        step = -(h_g + term * (st_h * g).sum(dim=-1, keepdim=True))
+        u, v = torch.cat([u, term[:, None]], dim=1), torch.cat([v, st_h[:, None]], dim=1)
+        return y + step, BroydenState(y, g, u, v)
+
+
+def _term(missing: Tensor, st_h: Tensor, dg: Tensor) -> Tensor:
+    """Return the new u, for which H Δg = s; zeros for a sample where the update is undefined."""
+    denominator = (st_h * dg).sum(dim=-1, keepdim=True)
+    scale = torch.linalg.vector_norm(st_h, dim=-1) * torch.linalg.vector_norm(dg, dim=-1)
+    # below the rounding error of the dot product even its sign is noise
+    defined = denominator.abs() > torch.finfo(dg.dtype).eps * dg.shape[-1] * scale[:, None]
+    return torch.where(defined, missing / torch.where(defined, denominator, 1.0), 0.0)
 
 
 def _product(u: Tensor, v: Tensor, x: Tensor) -> Tensor:

@@ -1,5 +1,4 @@
-"""What the authors of plug-ins test with; shipped with the package, imported by nothing else in it but the command
-line.
+"""What the authors of plug-ins test with; of the package, only the command line imports it.
 
 :func:`check_backend` proves a backend right, and :mod:`qdeq.testing.strategies` draws random circuits. Both need
 hypothesis (``pip install hypothesis``), which is imported when one of them is asked for.

@@ -1,4 +1,4 @@
-"""What :func:`qdeq.testing.check_backend` found out: per check a verdict, and for a failure the smallest failing circuit."""
+"""What :func:`qdeq.testing.check_backend` found out: verdicts, and the smallest failing circuits."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,10 +14,11 @@ from scipy import stats
 
 from qdeq.backends import Expectation, ShotKey
 from qdeq.circuit import Circuit, Gate, Input
-from qdeq.observables import X, Y, Z
+from qdeq.observables import Observable, X, Y, Z
 from qdeq.testing.cases import Case, pauli_strings, single_paulis
-from qdeq.testing.harness import LEAST_EXAMPLES, Mismatch, Subject, check, shots
+from qdeq.testing.harness import LEAST_EXAMPLES, check, shots
 from qdeq.testing.strategies import gates
+from qdeq.testing.subject import Mismatch, Subject
 from qdeq.testing.tolerances import FALSE_ALARM
 
 ROWS, SHOTS = 5, 2000
@@ -62,7 +64,7 @@ def _statistics(subject: Subject) -> Mapping[str, SearchStrategy[Case]]:
 
 @check("shots-statistics", _statistics, needs=shots)
 def shots_statistics(subject: Subject, case: Case) -> None:
-    """Shots are distributed as the state says: exact binomial tests, with a false alarm of 1e-6 for all of them together."""
+    """Shots are distributed as the state says: exact binomial tests, with a false alarm of 1e-6 in all."""
     exact = subject.expected(case)[0]
     means = _measure(subject, case, ROWS, SHOTS, _key(subject, case)).value.double().mean(0).numpy()
     total = ROWS * SHOTS
@@ -107,7 +109,12 @@ def shots_seed(subject: Subject, case: Case) -> None:
     for rows in ([2], [3, 0], [3, 1, 2, 0]):
         what = f"rows {rows} of the batch by themselves, with key.select({rows}), keep their shots"
         _same(what, first[rows], measure(inputs[rows], key.select(rows)))
-    others = {"seed": key.seed + 1, "step": key.step + 1, "evaluation": key.evaluation + 1, "samples": (4, 5, 6, 7)}
+    others: dict[str, Any] = {
+        "seed": key.seed + 1,
+        "step": key.step + 1,
+        "evaluation": key.evaluation + 1,
+        "samples": (4, 5, 6, 7),
+    }
     for part, value in others.items():
         _other(f"another {part} in the key gives other shots", first, measure(inputs, replace(key, **{part: value})))
     alike = measure(inputs[:1].expand(8, -1), replace(key, samples=None))
@@ -126,7 +133,11 @@ def _other(what: str, first: np.ndarray, second: np.ndarray) -> None:
 
 
 def _spread(subject: Subject) -> Mapping[str, SearchStrategy[Case]]:
-    sums = [(Z(0), Z(1)), (X(0) + Z(0), 0.5 * Z(0) @ Z(1) - 1.5 * X(1)), (2.0 * Z(0) + Y(0), Z(0) - X(1))]
+    sums: list[tuple[Observable, ...]] = [
+        (Z(0), Z(1)),
+        (X(0) + Z(0), 0.5 * Z(0) @ Z(1) - 1.5 * X(1)),
+        (2.0 * Z(0) + Y(0), Z(0) - X(1)),
+    ]
     angles = st.integers(12, 38).map(lambda k: k / 16)
     drawn = st.tuples(angles, angles, st.sampled_from(sums))
     return {
@@ -136,7 +147,7 @@ def _spread(subject: Subject) -> Mapping[str, SearchStrategy[Case]]:
 
 @check("standard-error", _spread, needs=shots, share=0.12)
 def standard_error(subject: Subject, case: Case) -> None:
-    """Standard errors are what the spread over many samples is, for sums and for terms measured apart; zero where nothing varies."""
+    """Standard errors are the spread over many samples, also of sums measured in several settings."""
     exact = subject.expected(case)[0]
     result = _measure(subject, case, ERROR_ROWS, ERROR_SHOTS, _key(subject, case))
     if result.standard_error is None:

@@ -28,7 +28,7 @@ DOUBLE = Tolerances(values=1e-9, gradients=1e-8)
 simulators that drop or renormalise small amplitudes."""
 
 SINGLE = Tolerances(values=1e-6, gradients=1e-5)
-"""float32: 6e-8 an operation, a few operations a gate and ten gates; a shift rule adds up to eight values for one derivative."""
+"""float32: 6e-8 an operation, a few operations a gate and ten gates; a shift rule adds up to eight values."""
 
 FALSE_ALARM = 1e-6
 """Probability that a statistical check fails a backend that is right, all its comparisons together."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import product
+from typing import Any
 
 import torch
 from hypothesis import strategies as st
@@ -14,8 +15,9 @@ from qdeq.gates import GATES
 from qdeq.observables import PauliString, X, Y, Z
 from qdeq.testing import cases
 from qdeq.testing.cases import NUMBERS, Case, filled, parametrised, single_paulis
-from qdeq.testing.harness import Subject, check
+from qdeq.testing.harness import check
 from qdeq.testing.strategies import circuits, gates
+from qdeq.testing.subject import Subject
 from qdeq.testing.tolerances import SINGLE
 
 Strategies = Mapping[str, SearchStrategy[Case]]
@@ -34,7 +36,7 @@ def _angles(count: int) -> SearchStrategy[list[float]]:
 def _orders(subject: Subject) -> Strategies:
     def rotations(angles: list[float]) -> Case:
         size = len(angles)
-        return Case(Circuit(size, [Gate("RY", q, a) for q, a in enumerate(angles)]), single_paulis(size, "ZX"))
+        return Case(Circuit(size, tuple(Gate("RY", q, a) for q, a in enumerate(angles))), single_paulis(size, "ZX"))
 
     def basis_state(size: int, number: int) -> Case:
         vector = tuple(float(k == number) for k in range(number + 1))
@@ -87,7 +89,7 @@ def _phase_cases(subject: Subject) -> Strategies:
 
 @check("controlled-phases", _phase_cases)
 def controlled_phases(subject: Subject, case: Case) -> None:
-    """Phases show when the control (or the qubit itself) is in superposition: a controlled rotation is not one with a phase."""
+    """Phases are right: they show where the control, or the qubit itself, is in superposition."""
     subject.agrees(case)
 
 
@@ -123,7 +125,7 @@ def _random_cases(subject: Subject) -> Strategies:
 
 @check("random-circuits", _random_cases)
 def random_circuits(subject: Subject, case: Case) -> None:
-    """Circuits of all gates that the backend takes have the right expectations, called either way and in either precision."""
+    """Circuits of all gates that the backend takes have the right expectations, frozen or not, in either precision."""
     subject.agrees(case, frozen=True)
     if subject.backend.capabilities.precision == "inputs":
         inputs, weights = case.tensors(torch.float32)
@@ -177,7 +179,7 @@ def _observable_cases(subject: Subject) -> Strategies:
     def measured(kind: str) -> SearchStrategy[Case]:
         def of(drawn: Circuit) -> SearchStrategy[Case]:
             size = drawn.num_qubits
-            several = {
+            several: SearchStrategy[Any] = {
                 "order": st.permutations([Z(0), Z(1), Y(0), X(1) @ Z(0)]),
                 "sums": st.lists(cases.observables(size), min_size=1, max_size=4),
                 "non-commuting": st.permutations([X(0) + 0.5 * Z(0) - 2.0 * Y(0), Z(1) @ X(0), Y(1) - 1.0 * Z(1)]),

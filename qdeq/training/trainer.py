@@ -101,7 +101,7 @@ class Trainer:
         self.progress = progress
         self.device = torch.device(spec.training.device)
         self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self.optimizer = torch.optim.Adam(self.parameters, lr=spec.training.learning_rate)
+        self.optimizer = torch.optim.Adam(self.parameters, lr=spec.training.learning_rate, fused=True)
         like = self.parameters[0]
         self.features, self.labels = splits.train.features.to(like), splits.train.labels.to(like.device)
         self.step = 0

@@ -124,7 +124,9 @@ class LostIdleQubits(Good):
         if circuit.encoding:
             return super().run([circuit])
         used = sorted({qubit for gate in circuit.gates for qubit in gate.qubits}) or [0]
-        small = Circuit(len(used), tuple(Gate(g.name, [used.index(q) for q in g.qubits], g.angles) for g in circuit.gates))
+        small = Circuit(
+            len(used), tuple(Gate(g.name, [used.index(q) for q in g.qubits], g.angles) for g in circuit.gates)
+        )
         rest = np.zeros(2 ** (circuit.num_qubits - len(used)))
         rest[0] = 1
         return np.kron(super().run([small]), rest[None])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pennylane as qml
@@ -42,18 +43,17 @@ class BackpropFunction(FrozenFunction):
         columns, weights = inputs.to("cpu", torch.float64), self._weights.to("cpu", torch.float64)
         operations = []
         if circuit.encoding is not None:
-            states = amplitudes(columns, circuit.num_qubits, circuit.encoding.num_features)
+            values = circuit.encoding.values
+            vectors = columns if values is None else torch.tensor([values], dtype=torch.float64)
+            states = amplitudes(vectors, circuit.num_qubits, circuit.encoding.num_features)
             operations.append(qml.StatePrep(states, wires=range(circuit.num_qubits)))
         for gate in circuit.gates:
-            values: float | Tensor | None = None
-            for angle in gate.angles:  # at most one
-                if isinstance(angle, Input):
-                    values = columns[:, angle.index] * angle.scale + angle.offset
-                elif isinstance(angle, Weight):
-                    values = weights[angle.index] * angle.scale + angle.offset
-                else:
-                    values = angle
-            operations.append(operation(gate, values))
+            angle: Any = gate.angles[0] if gate.angles else None
+            if isinstance(angle, Input):
+                angle = columns[:, angle.index] * angle.scale + angle.offset
+            elif isinstance(angle, Weight):
+                angle = weights[angle.index] * angle.scale + angle.offset
+            operations.append(operation(gate, angle))
         tape = qml.tape.QuantumScript(operations, self._measured)
         (results,) = qml.execute([tape], self._device, diff_method="backprop", interface="torch")
         results = [results] if len(self._measured) == 1 else results
@@ -80,11 +80,8 @@ class AdjointFunction(CircuitFunction):
         self._bind = backend.bind
         self._device = device(device_name, circuit.num_qubits)
 
-    def jacobian(self, inputs: Tensor, *, create_graph: bool = False) -> Tensor:
-        """Return ``∂f/∂v``, shape ``[B, O, I]``."""
-        if self.circuit.encoding is not None:
-            return super().jacobian(inputs, create_graph=create_graph)
-        self._refuse_graph(create_graph)
+    def angle_jacobian(self, inputs: Tensor) -> Tensor:
+        """Return ``∂f/∂v`` ``[B, O, I]`` through the angles alone."""
         return self._derivatives(inputs, Input, inputs.shape[1])
 
     def weight_gradient(self, inputs: Tensor, cotangent: Tensor) -> Tensor:

@@ -44,7 +44,7 @@ _TURNS: dict[str, Callable[..., Any]] = {
     "RZZ": qml.IsingZZ,
 }
 LACKS = frozenset(GATES) - _FIXED.keys() - _TURNS.keys()
-"""Gates that the gate table decomposes: U3, so that every gate has one angle at most and a derivative is that angle's."""
+"""Gates that the gate table decomposes: U3, so that no gate has more than one angle."""
 
 _PAULIS = {"X": qml.PauliX, "Y": qml.PauliY, "Z": qml.PauliZ}
 
@@ -56,7 +56,7 @@ def device(name: str, num_qubits: int) -> Any:
 
 
 def operation(gate: Gate, angle: Any) -> Any:
-    """Return PennyLane's operation; the angle, where the gate has one, is a number, an array or a tensor of the batch."""
+    """Return PennyLane's operation; the angle is a number, an array or tensor of the batch, or None where it has none."""
     return _TURNS[gate.name](angle, wires=gate.qubits) if gate.angles else _FIXED[gate.name](wires=gate.qubits)
 
 

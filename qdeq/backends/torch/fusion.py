@@ -199,17 +199,22 @@ class _Propagation(torch.autograd.Function):
             current = matrices[k] @ fused.front(fused.arrange(current, k), k)
         final = fused.restore_order(current).reshape(-1, columns)
         ctx.fused = fused
-        ctx.save_for_backward(final, matrices)
+        ctx.save_for_backward(state, final, matrices)
         return final
 
     @staticmethod
     def backward(ctx, gradient):  # type: ignore[no-untyped-def]
-        final, matrices = ctx.saved_tensors
+        start, final, matrices = ctx.saved_tensors
         fused, columns = ctx.fused, gradient.shape[1]
         both = fused.last_order(torch.cat([final, gradient], dim=1))  # columns: the states, then their cotangents
         products = []
         for k in reversed(range(len(fused.blocks))):
             outer = fused.front(both, k)
+            if k == 0 and not ctx.needs_input_grad[0]:  # the start is known, and its cotangent not asked for
+                state_in = fused.front(fused.arrange(start, 0), 0)
+                cotangent_out = outer.reshape(len(outer), -1, 2, columns)[:, :, 1]
+                products.append(cotangent_out.reshape(len(outer), -1) @ state_in.mH)
+                break
             inner = matrices[k].mH @ outer
             state_in = inner.reshape(len(inner), -1, 2, columns)[:, :, 0]
             cotangent_out = outer.reshape(len(outer), -1, 2, columns)[:, :, 1]

@@ -1,0 +1,21 @@
+"""Every backend that is installed passes the kit."""
+
+import pytest
+
+from qdeq.errors import PluginError
+from qdeq.plugins import BACKENDS
+from qdeq.testing import check_backend
+
+SDKS = ("cirq", "qsimcirq", "braket", "pennylane")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BACKENDS.names())
+def test_an_installed_backend_passes(name):
+    try:
+        report = check_backend(name)
+    except PluginError as error:
+        if any(f"No module named '{sdk}" in str(error) or "pip install" in str(error) for sdk in SDKS):
+            pytest.skip(str(error))
+        raise
+    report.raise_if_failed()

@@ -1,0 +1,71 @@
+"""Each broken backend is caught by the check named for its mistake, on five seeds, with a small failing circuit."""
+
+import json
+
+import pytest
+from broken import BROKEN, Good, ReadoutError
+
+from qdeq.circuit import Circuit
+from qdeq.errors import BackendError
+from qdeq.testing import check_backend, harness
+
+SMALL = 5
+"""Operations in the smallest failing circuit; the longest is that of `observables`, whose circuits all have five."""
+
+
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # of shots = 0, which one of them lets pass
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(("broken", "name"), BROKEN.items(), ids=[broken.__name__ for broken in BROKEN])
+def test_the_check_named_for_it_catches(broken, name, seed, monkeypatch):
+    if seed:  # one seed shows how small the circuit gets, the others that it is found
+        monkeypatch.setattr(harness, "SHRINKING_SECONDS", 0.1)
+    report = check_backend(broken(), seed=seed, checks=[name])
+    result = report[name]
+    assert result.status == "failed"
+    assert seed or len(Circuit.from_json(result.failure.circuit).operations) <= SMALL
+    text = str(report)
+    assert f"FAILED  {name}" in text
+    assert seed or result.failure.circuit in text
+    assert all(line in text for line in result.failure.drawing.splitlines())
+    assert "expected:" in text
+    assert "got:" in text
+    assert seed or max(len(explanation.splitlines()) for explanation in report.explanations()) <= 20
+    with pytest.raises(BackendError, match=name):
+        report.raise_if_failed()
+
+
+@pytest.mark.parametrize("name", sorted(set(BROKEN.values())))
+def test_and_the_same_check_passes_the_backend_without_the_mistake(name):
+    assert check_backend(Good(), examples=20, checks=[name])[name].status == "passed"
+
+
+def test_a_reversed_register_is_shown_on_one_gate_or_vector():
+    failure = check_backend(_named("ReversedQubits"), checks=["qubit-order"])["qubit-order"].failure
+    assert len(Circuit.from_json(failure.circuit).operations) == 1
+    assert Circuit.from_json(failure.circuit).num_qubits == 2
+
+
+def test_the_gate_with_the_wrong_sign_is_named():
+    report = check_backend(_named("WrongSignRY"), checks=["gates"])
+    assert report["gates"].reason == "fails for RY"
+    assert json.loads(report["gates"].failure.circuit)["operations"][0][0] == "RY"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_readout_error_does_not_show_in_exact_expectations(seed):
+    assert check_backend(ReadoutError(), seed=seed, examples=10, checks=["random-circuits"]).ok
+
+
+def test_a_crash_is_shown_with_its_place():
+    report = check_backend(_named("Crashes"), checks=["gates"])
+    assert "it raised KeyError: 'RYY'" in str(report)
+    assert "broken.py" in str(report)
+
+
+def test_a_backend_that_remembers_is_said_to():
+    report = check_backend(_named("IgnoredSeed"), checks=["shots-seed"])
+    assert "the same key gives the same shots" in str(report)
+
+
+def _named(name):
+    return next(broken for broken in BROKEN if broken.__name__ == name)()
