@@ -142,6 +142,10 @@ def check_observables(observables: Sequence[Observable], num_qubits: int) -> Non
                 raise CircuitError(f"observable {string}: qubits run from 0 to {num_qubits - 1}")
 
 
+BASIS_GATES = {"X": ("H",), "Y": ("Sdg", "H"), "Z": ()}
+"""Gates, in time order, that turn a Pauli's eigenbasis into the computational one."""
+
+
 @dataclass(frozen=True)
 class MeasurementGroup:
     """Pauli strings that commute qubit by qubit, so that one setting measures them all.

@@ -25,12 +25,9 @@ from qdeq.backends.sampling import ShotKey, sample_expectations
 from qdeq.backends.torch.simulator import amplitudes
 from qdeq.circuit import Circuit, Gate
 from qdeq.errors import UnsupportedError
-from qdeq.observables import MeasurementGroup, Observable, measurement_groups
+from qdeq.observables import BASIS_GATES, MeasurementGroup, Observable, measurement_groups
 
 ADAPTER_CONFIG = ConfigDict(extra="forbid")
-
-BASIS_GATES = {"X": ("H",), "Y": ("Sdg", "H"), "Z": ()}
-"""Gates that turn a Pauli's eigenbasis into the computational one."""
 
 
 @dataclass(frozen=True, kw_only=True, config=ADAPTER_CONFIG)

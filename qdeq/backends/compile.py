@@ -17,7 +17,14 @@ from qdeq.backends.base import FrozenFunction
 from qdeq.backends.forms import ProductEncoding, ProductForm, QuadraticForm
 from qdeq.circuit import Circuit, Gate, Input
 from qdeq.gates import GATES
-from qdeq.observables import MeasurementGroup, Observable, PauliString, eigenvalue_signs, measurement_groups
+from qdeq.observables import (
+    BASIS_GATES,
+    MeasurementGroup,
+    Observable,
+    PauliString,
+    eigenvalue_signs,
+    measurement_groups,
+)
 
 MAX_PRODUCT = 4096
 """Largest ``prod(sizes)`` of a product form; beyond it, propagating the states themselves costs less."""
@@ -177,7 +184,7 @@ def _forms(columns: Tensor, observables: Sequence[Observable], num_qubits: int, 
     """Return ``M† O M`` ``[O, d, d]`` of columns M ``[2^n, d]``; its real part where ``real``."""
     total: Tensor | None = None
     for group in measurement_groups(observables):
-        rotated = _to_basis(columns, group, num_qubits)
+        rotated = rotate_basis(columns, group)
         strings = _diagonal_forms(rotated, group.strings, num_qubits, real=real)
         coefficients = torch.from_numpy(group.coefficients).to(dtype=strings.dtype, device=strings.device)
         part = torch.tensordot(coefficients, strings, dims=1)
@@ -186,9 +193,10 @@ def _forms(columns: Tensor, observables: Sequence[Observable], num_qubits: int, 
     return total
 
 
-def _to_basis(columns: Tensor, group: MeasurementGroup, num_qubits: int) -> Tensor:
+def rotate_basis(columns: Tensor, group: MeasurementGroup) -> Tensor:
+    """Turn states ``[2^n, C]``, one a column, into the basis that the group is measured in."""
     for qubit, letter in group.basis:
-        for name in {"X": ("H",), "Y": ("Sdg", "H"), "Z": ()}[letter]:
+        for name in BASIS_GATES[letter]:
             matrix = GATES[name].matrix(dtype=columns.dtype).to(columns.device)
             columns = (matrix @ columns.reshape(2**qubit, 2, -1)).reshape(columns.shape)
     return columns

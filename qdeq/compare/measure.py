@@ -126,7 +126,7 @@ def measure(
         with count_executions() as count:
             gradients = _gradients(model, subject, state if at is None else at, stream)
         executions["gradient"] = count.executed
-        losses, seconds, executions["training_step"] = _train(subject.model(backend), subject, steps, stream)
+        losses, seconds, executions["training_step"] = short_training(subject.model(backend), subject, steps, stream)
     worst = residual.max().item()
     cost = Cost(converged, taken, spent, worst, executions, seconds, tuple(losses.tolist()))
     return Measurement(function_y0, function, matrix, *gradients, state, residual, losses, cost)
@@ -162,7 +162,7 @@ def _gradients(model: QDEQClassifier, subject: Subject, at: Tensor, stream: str)
     return to_weights, to_data
 
 
-def _train(model: QDEQClassifier, subject: Subject, steps: int, stream: str) -> tuple[Tensor, float, int]:
+def short_training(model: QDEQClassifier, subject: Subject, steps: int, stream: str) -> tuple[Tensor, float, int]:
     """Train on the samples as the trainer does, without warm-up; return losses, seconds and executions of a step."""
     options, seed = subject.spec.training, subject.spec.seed
     parameters = [parameter for parameter in model.train().parameters() if parameter.requires_grad]

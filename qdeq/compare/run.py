@@ -170,9 +170,10 @@ def _notes(spec: ExperimentSpec, judge: ExactJudge | ShotJudge, results: Sequenc
         notes.append(f"Every quantity has the tolerance {judge.override:g}{unit} that was asked for.")
     elif isinstance(judge, ShotJudge):
         notes.append(
-            f"Differences of two samples of {judge.shots} shots, in standard errors. Where nothing is wrong, one of the "
-            f"{judge.values:,} values is beyond its tolerance with a probability of at most {tolerances.FALSE_ALARM:g}: f "
-            "by Bernstein's inequality at the exact expectations, the rest by Student's t with standard errors from "
+            f"Differences of two samples of {judge.shots} shots, in standard errors. Where nothing is wrong, one of "
+            f"the {judge.values:,} values is beyond its tolerance with a probability of at most "
+            f"{tolerances.FALSE_ALARM:g}: f by Bernstein's inequality at the exact expectations, the rest by Student's "
+            "t with standard errors from "
             f"{tolerances.REPEATS} native runs (and values near enough to normal)."
         )
     else:
@@ -197,6 +198,6 @@ def _state_note(spec: ExperimentSpec, judge: ExactJudge) -> str:
         )
     return (
         f"y*: two solves agree to ||(1 - J)^-1|| = {factor:.2f} (measured, native J, worst sample) times twice the "
-        f"residual {judge.native.solver_tolerance:.1e} at which the solver may stop; losses: that through the read-out, "
-        f"{growth}."
+        f"residual {judge.native.solver_tolerance:.1e} at which the solver may stop; losses: that through the "
+        f"read-out, {growth}."
     )

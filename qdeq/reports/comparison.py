@@ -32,11 +32,13 @@ def comparison_table(comparison: Comparison) -> RenderableType:
     verdict = (
         Text("all within tolerance", "bold green") if comparison.passed else Text("NOT within tolerance", "bold red")
     )
-    if not comparison.compared:
+    if comparison.passed and not comparison.compared:
         verdict = Text("nothing was compared", "bold yellow")
     shots = "exact" if comparison.shots is None else f"{comparison.shots} shots"
     images = f"{comparison.samples} image{'' if comparison.samples == 1 else 's'}"
-    head = Text.assemble((comparison.experiment, "bold"), f": {comparison.qubits} qubits, {images}, {shots}: ", verdict)
+    head = Text.assemble(
+        (comparison.experiment, "bold"), f": {comparison.qubits} qubits, {images}, float64, {shots}: ", verdict
+    )
     parts: list[RenderableType] = [head, Text(""), _difference_table(comparison), Text("")]
     parts += [_failure(result, difference) for result in comparison.results for difference in result.failures]
     parts += [
@@ -44,6 +46,8 @@ def comparison_table(comparison: Comparison) -> RenderableType:
         for result in comparison.results
         if result.reason
     ]
+    if len(parts) > 4:
+        parts.append(Text(""))
     parts += [_cost_table(comparison), Text("")]
     return Group(*parts, *(Text(note, "dim") for note in (_legend(), *comparison.notes, _versions(comparison))))
 
@@ -107,7 +111,7 @@ def _cost_table(comparison: Comparison) -> Table:
         ("backend", "left"),
         ("converged", "right"),
         ("steps", "right"),
-        ("evaluations", "right"),
+        ("evals", "right"),
         ("residual", "right"),
         ("runs: f", "right"),
         ("solve", "right"),
@@ -140,15 +144,15 @@ def _cost_table(comparison: Comparison) -> Table:
 
 def _legend() -> str:
     return (
-        "y0 = 0, y random; L: loss; y*: equilibrium from y0 (∂f/∂y at y, dL at the native y*). Steps and evaluations: "
-        "mean of a sample's solve; residual: the worst sample's. Runs: circuits for f of all samples, for the solve, for "
-        "a training step (and its seconds); a compiled f runs its circuits once per step and none in the solve, the "
-        "native one counts none of its own."
+        "y0 = 0, y random; L: loss; y*: equilibrium from y0 (∂f/∂y at y, dL at the native y*). Steps and evaluations "
+        "(evals): mean of a sample's solve; residual: the worst sample's. Runs: circuits for f of all samples, for the "
+        "solve, for a training step (and its seconds); a compiled f runs its circuits once per step and none in the "
+        "solve, and the native one counts none of its own."
     )
 
 
 def _versions(comparison: Comparison) -> str:
-    found = {result.version: None for result in comparison.results if result.version}
+    found = {result.version.partition("+")[0]: None for result in comparison.results if result.version}
     return f"Ran: {', '.join(found)}."
 
 
@@ -200,9 +204,9 @@ def _draw_differences(axes: Axes, comparison: Comparison, styles: dict[str, dict
         if failed:
             axes.plot(*zip(*failed, strict=True), "o", markersize=13, markerfacecolor="none", color=LIMIT, zorder=2)
     for position, (name, allowed) in enumerate(tolerance_rows(comparison)):
-        style = ("-", ":")[position % 2]
+        line = ("-", ":")[position % 2]
         for row, each in enumerate(allowed):
-            axes.plot([each.tolerance] * 2, [row - 0.42, row + 0.42], style, color=LIMIT, linewidth=1.6,
+            axes.plot([each.tolerance] * 2, [row - 0.42, row + 0.42], line, color=LIMIT, linewidth=1.6,
                       label=name if row == 0 else None)  # fmt: skip
     if comparison.shots is None:
         axes.set_xscale("log")

@@ -131,6 +131,10 @@ class _Failed(Exception):
     """Every failure looks the same to hypothesis, so that it shrinks across them."""
 
 
+class _Enough(BaseException):
+    """Time for shrinking is up; hypothesis lets it through, as it does Ctrl-C."""
+
+
 class _Search:
     def __init__(self, check: Check, subject: Subject, strategy: SearchStrategy[Case]) -> None:
         self._check, self._subject, self._strategy = check, subject, strategy
@@ -152,17 +156,16 @@ class _Search:
         drawn = hypothesis.seed(self._subject.seed)(settings(_QUIET, max_examples=examples)(given))
         try:
             drawn()
-        except _Failed:
+        except (_Failed, _Enough):
             pass
         except (HypothesisException, ExceptionGroup):
             if self.smallest is None:
                 raise
-            # the same case does not always fail, or time for shrinking is up
-            self.unsteady = time.perf_counter() < self._until
+            self.unsteady = True  # the same case does not always fail
 
     def _attempt(self, case: Case) -> Exception | None:
         if time.perf_counter() > self._until:
-            return None
+            raise _Enough
         try:
             self._check.test(self._subject, case)
         except UnsupportedError as refusal:

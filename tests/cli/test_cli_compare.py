@@ -39,7 +39,7 @@ def wrong_backend(monkeypatch):
 
 def test_equal_backends(qdeq, tmp_path):
     result = qdeq("compare", "tiny.yaml", "--backends", f"torch,{SHIFTED}", *QUICK, "--out", "out")
-    assert "tiny: 4 qubits, 2 images, exact: all within tolerance" in result.stdout
+    assert "tiny: 4 qubits, 2 images, float64, exact: all within tolerance" in result.stdout
     for words in ("f(y0)", "∂f/∂y", "dL/dθ", "y*", "tolerance, float64", "pass", "s/step", "||(1 - J)^-1||"):
         assert words in result.stdout
     assert not result.stderr
@@ -103,3 +103,12 @@ def test_bad_input(qdeq, wrong_backend, options, expected):
 def test_counts_below_one_are_refused(qdeq):
     for option in ("--samples", "--steps"):
         assert option in qdeq("compare", "tiny.yaml", option, 0, code=2).stderr
+
+
+def test_nothing_but_refusals_exits_2(qdeq):
+    pytest.importorskip("pennylane")
+    choice = "{name: pennylane, execution: compiled}"
+    result = qdeq("compare", "tiny.yaml", "--backends", choice, *QUICK, "--set", "shots=10", "--samples", 1, code=2)
+    assert "nothing was compared" in result.stdout
+    assert "refused: execution: compiled needs exact expectations" in " ".join(result.stdout.split())
+    assert "nothing was compared" in result.stderr

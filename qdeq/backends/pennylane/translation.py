@@ -56,7 +56,7 @@ def device(name: str, num_qubits: int) -> Any:
 
 
 def operation(gate: Gate, angle: Any) -> Any:
-    """Return PennyLane's operation; the angle is a number, an array or tensor of the batch, or None where it has none."""
+    """Return PennyLane's operation; the angle is a number, an array or a tensor of the batch (None if it has none)."""
     return _TURNS[gate.name](angle, wires=gate.qubits) if gate.angles else _FIXED[gate.name](wires=gate.qubits)
 
 

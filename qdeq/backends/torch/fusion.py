@@ -141,9 +141,11 @@ class FusedCircuit:
 
     def apply(self, state: Tensor, weights: Tensor) -> Tensor:
         """Run the circuit on states ``[2^n, C]`` (one a column); memory does not grow with the depth."""
-        if not self.blocks:
-            return state
-        result: Tensor = _Propagation.apply(state, self.matrices(weights), self)
+        return self.propagate(state, self.matrices(weights)) if self.blocks else state
+
+    def propagate(self, state: Tensor, matrices: Tensor) -> Tensor:
+        """Run blocks made by :meth:`matrices` on states ``[2^n, C]``."""
+        result: Tensor = _Propagation.apply(state, matrices, self)
         return result
 
     def _on(self, weights: Tensor) -> tuple[Tensor, ...]:
@@ -199,7 +201,7 @@ class _Propagation(torch.autograd.Function):
             current = matrices[k] @ fused.front(fused.arrange(current, k), k)
         final = fused.restore_order(current).reshape(-1, columns)
         ctx.fused = fused
-        ctx.save_for_backward(state, final, matrices)
+        ctx.save_for_backward(None if ctx.needs_input_grad[0] else state, final, matrices)
         return final
 
     @staticmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from qdeq.backends.base import FrozenFunction, check_inputs
+from qdeq.backends.compile import rotate_basis
+from qdeq.backends.torch.fusion import FusedCircuit
 from qdeq.circuit import Circuit, Gate, Input, Weight
-from qdeq.errors import CircuitError
 from qdeq.gates import GATES
 from qdeq.observables import MeasurementGroup, Observable, measurement_groups
 
@@ -31,17 +32,6 @@ def amplitudes(inputs: Tensor, num_qubits: int, num_features: int) -> Tensor:
     ground = torch.zeros_like(padded)
     ground[:, 0] = 1.0
     return torch.where(empty, ground, padded)
-
-
-def apply_matrix(state: Tensor, matrix: Tensor, qubits: Sequence[int], num_qubits: int) -> Tensor:
-    """Apply a gate's matrix ``[2^k, 2^k]`` or ``[B, 2^k, 2^k]`` to states ``[B, 2^n]``."""
-    count = len(qubits)
-    tensor = state.reshape(len(state), *(2,) * num_qubits)
-    sources = [qubit + 1 for qubit in qubits]
-    targets = list(range(1, count + 1))
-    front = tensor.movedim(sources, targets)
-    moved = matrix @ front.reshape(len(tensor), 2**count, 2 ** (num_qubits - count))
-    return moved.reshape(front.shape).movedim(targets, sources).reshape(state.shape)
 
 
 @dataclass(frozen=True)
@@ -88,30 +78,54 @@ class _AngleTable:
 
 @dataclass(frozen=True)
 class _Plan:
-    """Gates by type, so that all matrices of one type are built by one call: those without inputs, those with."""
+    """How a circuit is run on states.
 
-    shared: tuple[tuple[str, _AngleTable], ...]
-    batched: tuple[tuple[str, _AngleTable], ...]
+    Attributes:
+        tables: The gates with inputs, by type, so that all matrices of one type are built by one call.
+        product: For each qubit, the gates with inputs that are its first ones: together they make a product state.
+        steps: After these: a run of gates without inputs, fused, or the position of a gate with inputs.
+    """
+
+    tables: tuple[tuple[str, _AngleTable], ...]
+    product: tuple[tuple[int, ...], ...]
+    steps: tuple[FusedCircuit | int, ...]
 
 
 @lru_cache(maxsize=256)
 def _plan(circuit: Circuit) -> _Plan:
-    found: dict[tuple[bool, str], list[int]] = {}
+    by_name: dict[str, list[int]] = {}
+    product: list[list[int]] = [[] for _ in range(circuit.num_qubits)]
+    touched = set(range(circuit.num_qubits)) if circuit.encoding is not None else set()
+    steps: list[FusedCircuit | int] = []
+    run: list[Gate] = []
+
+    def close() -> None:
+        if run:
+            steps.append(FusedCircuit(tuple(run), circuit.num_qubits))
+            run.clear()
+
     for position, gate in enumerate(circuit.gates):
-        varies = any(isinstance(angle, Input) for angle in gate.angles)
-        found.setdefault((varies, gate.name), []).append(position)
-    tables = [
-        (varies, name, _AngleTable.of(positions, [circuit.gates[p] for p in positions]))
-        for (varies, name), positions in found.items()
-    ]
-    return _Plan(
-        tuple((name, table) for varies, name, table in tables if not varies),
-        tuple((name, table) for varies, name, table in tables if varies),
-    )
+        if not any(isinstance(angle, Input) for angle in gate.angles):
+            run.append(gate)
+            touched.update(gate.qubits)
+            continue
+        by_name.setdefault(gate.name, []).append(position)
+        if len(gate.qubits) == 1 and gate.qubits[0] not in touched:
+            product[gate.qubits[0]].append(position)
+            continue
+        close()
+        steps.append(position)
+        touched.update(gate.qubits)
+    close()
+    tables = tuple((name, _AngleTable.of(at, [circuit.gates[p] for p in at])) for name, at in by_name.items())
+    return _Plan(tables, tuple(map(tuple, product)), tuple(steps))
 
 
 class Simulation(FrozenFunction):
-    """A circuit's expectations by propagating one state per sample through every gate.
+    """A circuit's expectations by propagating one state per sample through it.
+
+    States are ``[2^n, B]``. Gates without inputs are fused, and reversed in the backward pass: memory grows with the
+    number of gates with inputs only, not with the depth of the ansatz.
 
     Args:
         circuit: The circuit.
@@ -120,8 +134,6 @@ class Simulation(FrozenFunction):
     """
 
     def __init__(self, circuit: Circuit, weights: Tensor, observables: Sequence[Observable]) -> None:
-        if weights.dtype not in (torch.float32, torch.float64):
-            raise CircuitError(f"weights are float32 or float64, not {weights.dtype}")
         self._circuit = circuit
         self._plan = _plan(circuit)
         self._groups = measurement_groups(observables)
@@ -132,53 +144,63 @@ class Simulation(FrozenFunction):
             torch.from_numpy(group.signs(circuit.num_qubits) @ group.coefficients.T).to(weights)
             for group in self._groups
         ]
-        self._shared: dict[int, Tensor] = {}
-        for name, table in self._plan.shared:
-            matrices = GATES[name].build(table.fixed(weights))
-            self._shared.update(zip(table.positions, matrices, strict=True))
-        self._offsets = [table.fixed(weights) for _, table in self._plan.batched]
+        self._fused = [step.matrices(weights) if isinstance(step, FusedCircuit) else None for step in self._plan.steps]
+        self._offsets = [table.fixed(weights) for _, table in self._plan.tables]
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """Return the expectations ``[B, O]`` at inputs ``[B, I]``."""
-        state = self.state(inputs)
-        parts = [
-            self.probabilities(state, group) @ readout
-            for group, readout in zip(self._groups, self._readout, strict=True)
-        ]
+        measured = self.measurement(inputs)
+        parts = [measured(group) @ readout for group, readout in zip(self._groups, self._readout, strict=True)]
         return torch.stack(parts).sum(0) if len(parts) > 1 else parts[0]
 
     def measurement(self, inputs: Tensor) -> Callable[[MeasurementGroup], Tensor]:
         """Return a function from a group to the outcome probabilities ``[B, 2^n]`` in its basis."""
-        state = self.state(inputs)
-        return lambda group: self.probabilities(state, group)
+        state = self.state(inputs).mT
+
+        def probabilities(group: MeasurementGroup) -> Tensor:
+            rotated = rotate_basis(state, group)
+            return (rotated.real**2 + rotated.imag**2).mT
+
+        return probabilities
 
     def state(self, inputs: Tensor) -> Tensor:
         """Return the final states ``[B, 2^n]`` at inputs ``[B, I]``."""
-        circuit = self._circuit
-        check_inputs(inputs, circuit.num_inputs, self._readout[0])
-        state = self._initial(inputs)
-        matrices = dict(self._shared)
-        for (name, table), offset in zip(self._plan.batched, self._offsets, strict=True):
+        check_inputs(inputs, self._circuit.num_inputs, self._readout[0])
+        matrices: dict[int, Tensor] = {}
+        for (name, table), offset in zip(self._plan.tables, self._offsets, strict=True):
             built = GATES[name].build(table.of_inputs(inputs) + offset)
             matrices.update(zip(table.positions, built.unbind(1), strict=True))
-        for position, gate in enumerate(circuit.gates):
-            state = apply_matrix(state, matrices[position], gate.qubits, circuit.num_qubits)
+        state = self._initial(inputs, matrices)
+        for step, unitaries in zip(self._plan.steps, self._fused, strict=True):
+            if isinstance(step, FusedCircuit):
+                state = step.propagate(state, unitaries)
+            else:
+                state = _apply_each(state, matrices[step], self._circuit.gates[step].qubits, self._circuit.num_qubits)
+        return state.mT
+
+    def _initial(self, inputs: Tensor, matrices: Mapping[int, Tensor]) -> Tensor:
+        """Return the states ``[2^n, B]`` after the encoder: amplitudes, or a product of single-qubit states."""
+        encoding, batch = self._circuit.encoding, len(inputs)
+        if encoding is not None:
+            if encoding.values is not None:
+                inputs = torch.tensor(encoding.values, dtype=self._real, device=self._device).expand(batch, -1)
+            return amplitudes(inputs, self._circuit.num_qubits, encoding.num_features).to(self._complex).mT
+        state = torch.ones(1, batch, dtype=self._complex, device=self._device)
+        for positions in self._plan.product:
+            if positions:
+                spinor = matrices[positions[0]][:, :, 0]
+                for position in positions[1:]:
+                    spinor = (matrices[position] * spinor[:, None]).sum(-1)
+                state = (state[:, None] * spinor.mT).flatten(0, 1)
+            else:
+                state = torch.stack([state, torch.zeros_like(state)], dim=1).flatten(0, 1)
         return state
 
-    def probabilities(self, state: Tensor, group: MeasurementGroup) -> Tensor:
-        """Return the outcome probabilities ``[B, 2^n]`` of states ``[B, 2^n]`` in the group's basis."""
-        for qubit, letter in group.basis:
-            for name in {"X": ("H",), "Y": ("Sdg", "H"), "Z": ()}[letter]:
-                matrix = GATES[name].matrix(dtype=self._complex).to(self._device)
-                state = apply_matrix(state, matrix, (qubit,), self._circuit.num_qubits)
-        return state.real**2 + state.imag**2
 
-    def _initial(self, inputs: Tensor) -> Tensor:
-        encoding, size = self._circuit.encoding, 2**self._circuit.num_qubits
-        if encoding is None:
-            state = torch.zeros(len(inputs), size, dtype=self._complex, device=self._device)
-            state[:, 0] = 1
-            return state
-        if encoding.values is not None:
-            inputs = torch.tensor(encoding.values, dtype=self._real, device=self._device).expand(len(inputs), -1)
-        return amplitudes(inputs, self._circuit.num_qubits, encoding.num_features).to(self._complex)
+def _apply_each(state: Tensor, matrix: Tensor, qubits: Sequence[int], num_qubits: int) -> Tensor:
+    """Apply a matrix of its own ``[B, 2^k, 2^k]`` to each of the states ``[2^n, B]``."""
+    count, batch = len(qubits), state.shape[1]
+    tensor = state.reshape(*(2,) * num_qubits, batch)
+    front = tensor.movedim(list(qubits), list(range(count)))
+    moved = torch.einsum("bij,jrb->irb", matrix, front.reshape(2**count, 2 ** (num_qubits - count), batch))
+    return moved.reshape(front.shape).movedim(list(range(count)), list(qubits)).reshape(state.shape)
