@@ -90,8 +90,12 @@ class FrozenFunction(ABC):
         with torch.enable_grad():
             leaf = inputs if create_graph and inputs.requires_grad else inputs.detach().requires_grad_()
             value = self(leaf)
+            if not value.requires_grad:  # a circuit without inputs
+                return torch.zeros(*value.shape, inputs.shape[1], dtype=value.dtype, device=value.device)
             rows = [
-                torch.autograd.grad(value[:, o].sum(), leaf, retain_graph=True, create_graph=create_graph)[0]
+                torch.autograd.grad(
+                    value[:, o].sum(), leaf, retain_graph=True, create_graph=create_graph, materialize_grads=True
+                )[0]
                 for o in range(value.shape[1])
             ]
         return torch.stack(rows, dim=1)
@@ -211,6 +215,10 @@ class Backend(ABC):
     ) -> FrozenFunction:
         """Freeze the weights ``[P]``: return the expectations as a differentiable function of the inputs alone."""
 
+    def state_bytes(self, num_qubits: int) -> float:
+        """Return the memory [bytes] that the state of one sample takes."""
+        return 8 * 2.0**num_qubits
+
     def check(
         self,
         circuit: Circuit,
@@ -228,9 +236,10 @@ class Backend(ABC):
         """
         can = self.capabilities
         if circuit.num_qubits > can.max_qubits:
+            memory = _readable(self.state_bytes(circuit.num_qubits))
             raise UnsupportedError(
                 f"backend {self.name!r} takes at most {can.max_qubits} qubits, not {circuit.num_qubits}: "
-                f"a state of {circuit.num_qubits} qubits takes {_readable(8 * 2.0**circuit.num_qubits)} per sample"
+                f"a state of {circuit.num_qubits} qubits takes {memory} per sample"
             )
         if self.gradient == "native" and not can.gradients:
             raise UnsupportedError(

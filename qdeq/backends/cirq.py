@@ -86,6 +86,10 @@ class CirqDensityBackend(CircuitBackend):
     gives = "probabilities"
     lacks = LACKS
 
+    def state_bytes(self, num_qubits: int) -> float:
+        """Return the memory [bytes] that the density matrix of one sample takes."""
+        return 16 * 4.0**num_qubits
+
     def run(self, circuits: Sequence[Circuit]) -> np.ndarray:
         """Run bound circuits; see :meth:`CircuitBackend.run`."""
         simulator = cirq.DensityMatrixSimulator(dtype=np.complex128, split_untangled_states=False)

@@ -145,6 +145,8 @@ class FusedCircuit:
 
     def propagate(self, state: Tensor, matrices: Tensor) -> Tensor:
         """Run blocks made by :meth:`matrices` on states ``[2^n, C]``."""
+        if state.shape[1] == 0:
+            return state
         result: Tensor = _Propagation.apply(state, matrices, self)
         return result
 

@@ -144,7 +144,9 @@ class Simulation(FrozenFunction):
             torch.from_numpy(group.signs(circuit.num_qubits) @ group.coefficients.T).to(weights)
             for group in self._groups
         ]
-        self._fused = [step.matrices(weights) if isinstance(step, FusedCircuit) else None for step in self._plan.steps]
+        self._steps = [
+            (step, step.matrices(weights)) if isinstance(step, FusedCircuit) else step for step in self._plan.steps
+        ]
         self._offsets = [table.fixed(weights) for _, table in self._plan.tables]
 
     def __call__(self, inputs: Tensor) -> Tensor:
@@ -171,11 +173,12 @@ class Simulation(FrozenFunction):
             built = GATES[name].build(table.of_inputs(inputs) + offset)
             matrices.update(zip(table.positions, built.unbind(1), strict=True))
         state = self._initial(inputs, matrices)
-        for step, unitaries in zip(self._plan.steps, self._fused, strict=True):
-            if isinstance(step, FusedCircuit):
-                state = step.propagate(state, unitaries)
-            else:
+        for step in self._steps:
+            if isinstance(step, int):
                 state = _apply_each(state, matrices[step], self._circuit.gates[step].qubits, self._circuit.num_qubits)
+            else:
+                fused, unitaries = step
+                state = fused.propagate(state, unitaries)
         return state.mT
 
     def _initial(self, inputs: Tensor, matrices: Mapping[int, Tensor]) -> Tensor:
