@@ -113,8 +113,8 @@ class NativeCircuits(Native):
 
     @staticmethod
     def needed_bytes(cell: Cell) -> float:
-        """Return what a recorded evaluation keeps: a complex64 state and two copies per gate and sample."""
-        return 3 * recorded_states(cell) * 8
+        """Return three complex64 states per sample; the path is reversible, so the number of gates does not enter."""
+        return 3 * cell.batch * 2.0**cell.qubits * 8
 
 
 class Direct(Native):
@@ -131,8 +131,8 @@ class DirectCircuits(Direct):
 
     @staticmethod
     def needed_bytes(cell: Cell) -> float:
-        """Return ten times what :class:`NativeCircuits` keeps."""
-        return 10 * NativeCircuits.needed_bytes(cell)
+        """Return one recorded state for each layer, and two to work on."""
+        return 12 * cell.batch * 2.0**cell.qubits * 8
 
 
 class TorchDEQ(Contender):

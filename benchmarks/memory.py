@@ -13,7 +13,7 @@ from benchmarks.contenders import CONTENDERS
 from benchmarks.measure import Result, run_cell
 from benchmarks.problem import Cell
 from benchmarks.step import devices
-from benchmarks.tables import describe, machine
+from benchmarks.tables import changed_since, describe, machine
 
 NAMES = ("qdeq", "direct-10", "qdeq-circuits", "direct-10-circuits")
 RTOLS = (1e-2, 1e-3, 1e-4, 1e-6, 1e-8)
@@ -117,13 +117,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.out:
             options.out.mkdir(parents=True, exist_ok=True)
             lines = [line for row in rows for line in table_lines(row)]
-            (options.out / "memory.md").write_text("\n".join([describe(facts), "", HEAD, *lines]) + "\n")
+            (options.out / "memory.md").write_text(
+                "\n".join([describe(facts), "", HEAD, *lines, "", changed_since(facts)]) + "\n"
+            )
             raw = [
                 {"varied": varied, **cell.to_dict(), "contenders": [result.to_dict() for result in results]}
                 for varied, cell, results in rows
             ]
             (options.out / "memory.json").write_text(json.dumps({"machine": facts, "cells": raw}, indent=1) + "\n")
             plot(options.out / "memory.png", rows, describe(facts).splitlines()[1][:140])
+    print(changed_since(facts))
     return 0
 
 

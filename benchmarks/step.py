@@ -14,7 +14,7 @@ from benchmarks.contenders import CONTENDERS, TIMED
 from benchmarks.measure import run_cell
 from benchmarks.phases import calls_table, profile_table
 from benchmarks.problem import Cell, grid
-from benchmarks.tables import Row, describe, floor_table, machine, plot, row_lines, table, write_json
+from benchmarks.tables import Row, changed_since, describe, floor_table, machine, plot, row_lines, table, write_json
 from qdeq.solvers import get_solver
 
 
@@ -74,6 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(profile_table(cell, tuple(options.depths), options.repetitions))
             if options.calls:
                 print(calls_table(replace(cell, depth=options.depths[0])))
+        print(changed_since(facts))
         return 0
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
@@ -94,10 +95,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(line, flush=True)
         if options.out:  # after every cell, so that a run that is stopped has written what it had
             write_json(options.out / "step.json", facts, rows)
-            text = f"{describe(facts)}\n\n{table(rows)}\n\n{floor_table(rows)}\n"
+            text = f"{describe(facts)}\n\n{table(rows)}\n\n{floor_table(rows)}\n\n{changed_since(facts)}\n"
             (options.out / "step.md").write_text(text)
             plot(options.out / "step.png", rows, describe(facts).splitlines()[1][:140])
-    print(f"\n{floor_table(rows)}")
+    print(f"\n{floor_table(rows)}\n\n{changed_since(facts)}")
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -49,6 +50,21 @@ def reference_of(results: Sequence[Result]) -> float:
     return next((result.median for result in results if result.contender == "reference"), math.nan)
 
 
+def source_hash() -> str:
+    """Return a hash of qdeq's source as it lies there, committed or not."""
+    digest = hashlib.sha256()
+    for path in sorted((Path(__file__).parent.parent / "qdeq").rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def changed_since(facts: dict[str, Any]) -> str:
+    """Return a warning if qdeq's source is no longer what it was at the start: the cells are then of two versions."""
+    if source_hash() == facts["source"]:
+        return ""
+    return "WARNING: qdeq's source changed during this run; its figures mix versions and must not be quoted."
+
+
 def machine(threads: int) -> dict[str, Any]:
     """Return what the figures depend on."""
     cpu = platform.processor()
@@ -66,6 +82,7 @@ def machine(threads: int) -> dict[str, Any]:
         "command": " ".join(["python -m", f"benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]]),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit.stdout.strip(),
+        "source": source_hash(),
         "cpu": cpu,
         "cores": os.cpu_count(),
         "threads": threads,
@@ -80,7 +97,7 @@ def describe(facts: dict[str, Any]) -> str:
     busy = " (busy: the spread will show it)" if facts["load_before"] > 0.3 * facts["cores"] else ""
     versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
     return (
-        f"`{facts['command']}` at {facts['commit'] or 'no commit'}, {facts['date']}\n"
+        f"`{facts['command']}` at {facts['commit'] or 'no commit'} (source {facts['source']}), {facts['date']}\n"
         f"{facts['cpu']}, {facts['cores']} cores, {facts['threads']} threads, load {facts['load_before']:.1f}{busy}; "
         f"Python {facts['python']}, {versions}"
     )

@@ -174,7 +174,8 @@ def _notes(spec: ExperimentSpec, judge: ExactJudge | ShotJudge, results: Sequenc
             f"the {judge.values:,} values is beyond its tolerance with a probability of at most "
             f"{tolerances.FALSE_ALARM:g}: f by Bernstein's inequality at the exact expectations, the rest by Student's "
             "t with standard errors from "
-            f"{tolerances.REPEATS} native runs (and values near enough to normal)."
+            f"{tolerances.REPEATS} native runs (and values near enough to normal). Same "
+            "shots: f is native's shot for shot; rounding in complex64 may move a shot."
         )
     else:
         used = [precision for precision in tolerances.FUNCTION if any(row.precision == precision for row in results)]
