@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -17,56 +16,64 @@ from qdeq.plugins import BACKENDS, Registry
 
 
 def plugin_table(registry: Registry) -> RenderableType:
-    """Return a table of names, packages, options with defaults and descriptions, and of what backends can do.
+    """Return what is installed: names and packages, what backends can do, and the options with defaults and meaning.
 
-    A plug-in that cannot be loaded is named with the reason; the others are listed all the same.
+    Options that all have in common are listed once. A plug-in that cannot be loaded is named with the reason and how to
+    install what it lacks; the others are listed all the same.
     """
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    table.add_column(registry.kind, style="bold", no_wrap=True)
-    table.add_column("from", no_wrap=True)
-    table.add_column("option", no_wrap=True)
-    table.add_column("default", no_wrap=True)
-    table.add_column("meaning")
     packages = _packages(registry.group)
-    broken: list[tuple[str, Exception]] = []
-    capable: dict[str, Any] = {}
+    loaded: dict[str, Any] = {}
+    broken: list[Text] = []
     for name in registry.names():
-        package = packages.get(name, "")
         try:
-            plugin = registry.load(name)
-            options = TypeAdapter(plugin).json_schema()
+            loaded[name] = registry.load(name)
             if registry is BACKENDS:
-                capable[name] = plugin().capabilities
+                loaded[name]()  # some need more than their module
         except Exception as error:  # a plug-in may fail in any way
-            broken.append((name, error))
-            table.add_row(name, package, "", "", Text("broken, see below", "red"))
-            continue
-        required = options.get("required", [])
-        rows = [
-            (option, "required" if option in required else _text(about.get("default")), about.get("description", ""))
-            for option, about in options.get("properties", {}).items()
-        ]
-        for position, row in enumerate(rows or [("none", "", "")]):
-            head = (name, package) if position == 0 else ("", "")
+            loaded.pop(name, None)
+            reason = str(error) if isinstance(error, QdeqError) else f"{type(error).__name__}: {error}"
+            broken.append(Text(f"broken: {registry.kind} {name!r}: {reason}", "red", overflow="fold"))
+    parts: list[RenderableType] = []
+    if registry is BACKENDS:
+        parts += [_capability_table({name: plugin() for name, plugin in loaded.items()}), Text("")]
+    return Group(*parts, _option_table(registry.kind, loaded, packages), *broken)
+
+
+def _option_table(kind: str, loaded: dict[str, Any], packages: dict[str, str]) -> Table:
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for column in (kind, "from", "option", "default"):
+        table.add_column(column, style="bold" if column == kind else "", no_wrap=True)
+    table.add_column("meaning")
+    rows = {name: _option_rows(plugin) for name, plugin in loaded.items()}
+    shared = [row for row in next(iter(rows.values()), []) if all(row in own for own in rows.values())]
+    if len(rows) > 1 and shared:
+        rows = {f"every {kind}": shared, **{name: [r for r in own if r not in shared] for name, own in rows.items()}}
+    for name, own in rows.items():
+        for position, row in enumerate(own or [("none of its own" if shared else "none", "", "")]):
+            head = (name, packages.get(name, "")) if position == 0 else ("", "")
             table.add_row(*head, *map(Text, row))
         table.add_section()
-    parts: list[RenderableType] = [table]
-    if capable:
-        parts += [Text(""), _capability_table(capable)]
-    for name, why in broken:
-        reason = str(why) if isinstance(why, QdeqError) else f"{type(why).__name__}: {why}"
-        parts.append(Text(f"broken: {registry.kind} {name!r}: {reason}", "red", overflow="fold"))
-    return Group(*parts)
+    return table
 
 
-def _capability_table(capable: dict[str, Any]) -> Table:
-    """One column a backend, one row a capability."""
+def _option_rows(plugin: Any) -> list[tuple[str, str, str]]:
+    options = TypeAdapter(plugin).json_schema()
+    required = options.get("required", [])
+    return [
+        (option, "required" if option in required else _text(about.get("default")), about.get("description", ""))
+        for option, about in options.get("properties", {}).items()
+    ]
+
+
+def _capability_table(backends: dict[str, Any]) -> Table:
+    """One row a backend."""
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    table.add_column("capability", style="bold", no_wrap=True)
-    for name in capable:
-        table.add_column(name)
-    for field in dataclasses.fields(next(iter(capable.values()))):
-        table.add_row(field.name.replace("_", " "), *(_text(getattr(can, field.name)) for can in capable.values()))
+    table.add_column("backend", style="bold", no_wrap=True)
+    shown = ("exact", "shots", "noise", "gradients", "precision", "max_qubits", "remote", "costs_money")
+    for column in shown:
+        table.add_column(column.replace("_", " "))
+    for name, backend in backends.items():
+        table.add_row(name, *(_text(getattr(backend.capabilities, column)) for column in shown))
     return table
 
 
