@@ -96,6 +96,8 @@ class CircuitBackend(Backend):
         self, circuits: Sequence[Circuit], inputs: Tensor, weights: Tensor, groups: Sequence[MeasurementGroup]
     ) -> list[np.ndarray]:
         """Return the outcome probabilities ``[T, B, 2^n]`` of each group, from the fewest runs."""
+        if not len(inputs):
+            return [np.zeros((len(circuits), 0, 2 ** circuits[0].num_qubits)) for _ in groups]
         bound = self.bind(circuits, inputs, weights)
         shape = (len(circuits), len(inputs), -1)
         if self.gives == "amplitudes":

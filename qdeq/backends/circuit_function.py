@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from qdeq.backends.base import FrozenFunction
+from qdeq.backends.base import FrozenFunction, check_inputs
 from qdeq.backends.sampling import ShotKey
 from qdeq.backends.shifts import shifted_circuits
 from qdeq.circuit import Angle, Circuit, Gate, Input, Weight
@@ -75,6 +75,7 @@ class CircuitFunction(FrozenFunction):
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """Return the expectations ``[B, O]`` at inputs ``[B, I]``."""
+        check_inputs(inputs, self.circuit.num_inputs, self.weights)
         value: Tensor = _Shifted.apply(inputs, self.weights, self)
         return value
 

@@ -1,7 +1,7 @@
 """The analysis and the algebra behind compiled functions, for any backend that can give a circuit's amplitudes.
 
 The encoder's states span a few columns. A backend runs the ansatz on those; the rest, from columns to a
-:class:`~qdeq.backends.forms.QuadraticForm` or :class:`~qdeq.backends.forms.ProductForm`, is here.
+:class:`~qdeq.backends.quadratic_form.QuadraticForm` or :class:`~qdeq.backends.product_form.ProductForm`, is here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from qdeq.backends.base import FrozenFunction
-from qdeq.backends.forms import ProductEncoding, ProductForm, QuadraticForm
+from qdeq.backends.product_form import ProductEncoding, ProductForm
+from qdeq.backends.quadratic_form import QuadraticForm
 from qdeq.circuit import Circuit, Gate, Input
 from qdeq.gates import GATES
 from qdeq.observables import (
@@ -202,6 +203,13 @@ def rotate_basis(columns: Tensor, group: MeasurementGroup) -> Tensor:
     return columns
 
 
+@lru_cache(maxsize=256)
+def _signs(strings: tuple[PauliString, ...], first: int, width: int) -> Tensor:
+    """Return the strings' eigenvalues ``[K, 2^width]`` on the qubits ``first`` to ``first + width - 1``."""
+    supports = [[qubit - first for qubit, _ in string.factors] for string in strings]
+    return torch.from_numpy(eigenvalue_signs(supports, width).T.copy())
+
+
 def _diagonal_forms(columns: Tensor, strings: Sequence[PauliString], num_qubits: int, *, real: bool) -> Tensor:
     """Return ``M† Z_s M`` ``[K, d, d]`` for strings that are diagonal in this basis.
 
@@ -209,8 +217,7 @@ def _diagonal_forms(columns: Tensor, strings: Sequence[PauliString], num_qubits:
     into, and all such strings share them: two passes over M instead of one for each observable.
     """
     if num_qubits <= UNSHARED_QUBITS:  # too small for sharing to save anything
-        supports = [[qubit for qubit, _ in string.factors] for string in strings]
-        signs = torch.from_numpy(eigenvalue_signs(supports, num_qubits).T.copy())
+        signs = _signs(tuple(strings), 0, num_qubits)
         if real:
             stacked = torch.cat([columns.real, columns.imag])
             return stacked.mT @ (signs.to(stacked).repeat(1, 2)[:, :, None] * stacked)
@@ -231,8 +238,7 @@ def _diagonal_forms(columns: Tensor, strings: Sequence[PauliString], num_qubits:
     ):
         if not chosen:
             continue
-        supports = [[qubit - first for qubit, _ in strings[k].factors] for k in chosen]
-        signs = torch.from_numpy(eigenvalue_signs(supports, width).T.copy())
+        signs = _signs(tuple(strings[k] for k in chosen), first, width)
         if blocks.shape[1] == 1:  # no sharing: weigh the rows, one product for each string
             weighed = signs.to(columns)[:, :, None] * columns
             parts.append(_real_product(columns[None], weighed) if real else columns.mH @ weighed)

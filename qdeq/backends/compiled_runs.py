@@ -18,7 +18,8 @@ from torch import Tensor
 
 from qdeq.backends.base import FrozenFunction
 from qdeq.backends.compile import Analysis, column_states, product_encoding
-from qdeq.backends.forms import ProductForm, QuadraticForm
+from qdeq.backends.product_form import ProductForm
+from qdeq.backends.quadratic_form import QuadraticForm
 from qdeq.backends.shifts import shifted_circuits
 from qdeq.circuit import Circuit, Gate, Input, Weight
 from qdeq.observables import Observable

@@ -39,6 +39,8 @@ class BackpropFunction(FrozenFunction):
     def __call__(self, inputs: Tensor) -> Tensor:
         """Return the expectations ``[B, O]`` at inputs ``[B, I]``."""
         batch, circuit = len(inputs), self._circuit
+        if batch == 0:  # PennyLane cannot broadcast over nothing
+            return inputs.new_zeros(0, len(self._coefficients))
         record_executions(batch, batch)
         columns, weights = inputs.to("cpu", torch.float64), self._weights.to("cpu", torch.float64)
         operations = []

@@ -15,12 +15,18 @@ from functools import cache
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from qdeq.circuit import Gate, Weight
 from qdeq.gates import GATES
 
-MAX_BLOCK_QUBITS = 5
-"""Blocks of 32 x 32: large enough to be a matrix product worth the name, small enough to cost less than they save."""
+MAX_BLOCK_QUBITS = 4
+"""Blocks of 16 x 16: of 3, 4, 5 and 6 qubits, 3 and 4 were the fastest at ten qubits, on one CPU thread."""
+
+MAX_KEPT = 1 << 16
+"""Most elements of a circuit's factors that are kept for the backward pass; beyond, pieces are made again there."""
+PIECE = 32
+"""Factors of a block in one such piece."""
 
 
 def embed(matrix: np.ndarray, positions: Sequence[int], size: int) -> np.ndarray:
@@ -127,17 +133,41 @@ class FusedCircuit:
         return parts, index, scale, offset
 
     def matrices(self, weights: Tensor) -> Tensor:
-        """Return the blocks' unitaries ``[K, D, D]`` at the weights ``[P]``, differentiable."""
+        """Return the blocks' unitaries ``[K, D, D]`` at the weights ``[P]``, differentiable.
+
+        A long circuit is multiplied up in pieces that are made again in the backward pass, instead of being kept.
+        """
+        if not self.blocks:
+            return weights.new_zeros(0)
+        parts = self._on(weights)[0]
+        _, blocks, length, dim, _ = parts.shape
+        if blocks * length * dim * dim <= MAX_KEPT:
+            return self._product(weights, slice(None), slice(None))
+        group = max(1, MAX_KEPT // (PIECE * dim * dim))
+        rows = []
+        for start in range(0, blocks, group):
+            product: Tensor | None = None
+            for first in range(0, length, PIECE):
+                where = slice(start, start + group), slice(first, first + PIECE)
+                piece = checkpoint(self._product, weights, *where, use_reentrant=False)
+                product = piece if product is None else piece @ product
+            rows.append(product)
+        return torch.cat(rows)  # type: ignore[arg-type]
+
+    def _product(self, weights: Tensor, blocks: slice, factors: slice) -> Tensor:
+        """Return the products of some factors of some blocks: all at once, then pairwise."""
         parts, index, scale, offset = self._on(weights)
+        index, scale, offset = (table[blocks, factors] for table in (index, scale, offset))
         angles = weights[index] * scale + offset if len(weights) else offset
         cos, sin = torch.cos(angles)[..., None, None], torch.sin(angles)[..., None, None]
-        factors = parts[0] + cos * parts[1] + sin * parts[2]
-        while factors.shape[1] > 1:
-            last = factors[:, -1:] if factors.shape[1] % 2 else None
-            even = factors.shape[1] // 2 * 2
-            factors = factors[:, 1:even:2] @ factors[:, 0:even:2]
-            factors = factors if last is None else torch.cat([factors, last], dim=1)
-        return factors[:, 0]
+        constant, even_part, odd_part = parts[:, blocks, factors]
+        product = constant + cos * even_part + sin * odd_part
+        while product.shape[1] > 1:
+            last = product[:, -1:] if product.shape[1] % 2 else None
+            even = product.shape[1] // 2 * 2
+            product = product[:, 1:even:2] @ product[:, 0:even:2]
+            product = product if last is None else torch.cat([product, last], dim=1)
+        return product[:, 0]
 
     def apply(self, state: Tensor, weights: Tensor) -> Tensor:
         """Run the circuit on states ``[2^n, C]`` (one a column); memory does not grow with the depth."""

@@ -1,0 +1,193 @@
+"""The compiled function of a product encoder: ``f_o(v) = T_o · (r_1(v) ⊗ r_2(v) ⊗ ...)``.
+
+A product encoder turns single qubits by inputs before anything else happens. r_q is the Bloch vector of qubit q, or,
+for turns about one axis only, its known span; T_o is the observable after the ansatz, in their terms. An evaluation
+costs the same whatever the depth of the ansatz, which has been run once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import prod
+
+import torch
+from torch import Tensor
+
+from qdeq.backends.base import FrozenFunction, check_inputs
+from qdeq.injection import upsample_transposed
+
+
+@dataclass(frozen=True)
+class ProductEncoding:
+    """Single-qubit rotations by inputs, as angles ``v E + e_0`` and who turns what about which axis.
+
+    Attributes:
+        slope: E, ``[I, G]``; rotations about one axis in a row are one.
+        offset: ``e_0``, ``[G]``.
+        qubits: For each qubit that the inputs move, in order: its number and its rotations ``(axis, column of E)``. A
+            first rotation about Z has no effect on ``|0>`` and is left out.
+    """
+
+    slope: Tensor
+    offset: Tensor
+    qubits: tuple[tuple[int, tuple[tuple[str, int], ...]], ...]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Length of each moved qubit's vector: 3 (1, cos, sin) for one axis, 4 (1, x, y, z) otherwise."""
+        return tuple(3 if len(rotations) == 1 else 4 for _, rotations in self.qubits)
+
+    @property
+    def size(self) -> int:
+        """Length of the product of all of them."""
+        return prod(self.sizes)
+
+    def vectors(self, angles: Tensor, *, tangents: bool = False) -> list[Tensor]:
+        """Return each moved qubit's vector at angles ``[B, G]``, as ``[B, 3 or 4, 1]``.
+
+        With ``tangents``, its derivatives in the angles of its own rotations follow in the last dimension.
+        """
+        turn = torch.polar(torch.ones_like(angles), angles)  # cos + i sin
+        vectors: list[Tensor | None] = [None] * len(self.qubits)
+        alike: dict[tuple[str, ...], list[int]] = {}
+        for position, (_, rotations) in enumerate(self.qubits):
+            alike.setdefault(tuple(axis for axis, _ in rotations), []).append(position)
+        for axes, positions in alike.items():  # qubits with the same axes turn together
+            columns = [[self.qubits[position][1][step][1] for position in positions] for step in range(len(axes))]
+            parts = _rotated(axes, [turn[:, chosen] for chosen in columns], tangents)
+            one = torch.zeros_like(parts[0])
+            one[..., 0] = 1
+            stacked = torch.stack([one, *parts], dim=2)
+            for position, vector in zip(positions, stacked.unbind(1), strict=True):
+                vectors[position] = vector
+        return vectors  # type: ignore[return-value]
+
+
+def _rotated(axes: Sequence[str], turns: Sequence[Tensor], tangents: bool) -> list[Tensor]:
+    """Turn the Bloch vector (0, 0, 1) about the axes one after another, each by ``e^{iθ}`` ``[B, m]``.
+
+    A rotation multiplies the complex number of the two other components; the first is about X or Y.
+
+    Returns:
+        The components x, y, z, or cos and sin for a single axis, ``[B, m, 1]``; with ``tangents`` followed by their
+        derivatives in each angle, ``[B, m, 1 + R]``.
+    """
+    cos, sin = turns[0].real[..., None], turns[0].imag[..., None]
+    if len(axes) == 1:
+        return [torch.cat([cos, -sin], -1), torch.cat([sin, cos], -1)] if tangents else [cos, sin]
+    zero = torch.zeros_like(cos)
+    vector = [zero, -sin, cos] if axes[0] == "X" else [sin, zero, cos]
+    for step, (axis, turn) in enumerate(zip(axes, turns, strict=True)):
+        along = "XYZ".index(axis)
+        first, second = (along + 1) % 3, (along + 2) % 3
+        if step:
+            turned = torch.complex(vector[first], vector[second]) * turn[..., None]
+            vector[first], vector[second] = turned.real, turned.imag
+        if tangents:  # the derivative of a rotation is the axis times the rotated vector
+            now = [part[..., :1] for part in vector]
+            vector[along] = torch.cat([vector[along], zero], -1)
+            vector[first] = torch.cat([vector[first], -now[second]], -1)
+            vector[second] = torch.cat([vector[second], now[first]], -1)
+    return vector
+
+
+class ProductForm(FrozenFunction):
+    """``f_o(v) = T_o · (r_1(v) ⊗ r_2(v) ⊗ ...)`` for a product encoder.
+
+    Args:
+        tensor: T, ``[O, prod(encoding.sizes)]``, real.
+        encoding: The encoder.
+    """
+
+    def __init__(self, tensor: Tensor, encoding: ProductEncoding) -> None:
+        self._encoding = encoding
+        # contract with the product of one half of the qubits, then of the other: the whole product is never formed
+        sizes = encoding.sizes
+        self._half = next((k for k in range(len(sizes)) if prod(sizes[:k]) ** 2 * 4 > encoding.size), len(sizes))
+        self._tensor = tensor.reshape(len(tensor), prod(sizes[: self._half]), -1)
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """Return the expectations ``[B, O]`` at inputs ``[B, I]``."""
+        return self.at_angles(self._angles(inputs))
+
+    def jacobian(self, inputs: Tensor, *, create_graph: bool = False) -> Tensor:
+        """Return ``∂f/∂v``, shape ``[B, O, I]``."""
+        rows = self.jacobian_at_angles(self._angles(inputs), create_graph=create_graph) @ self._encoding.slope.mT
+        return torch.nn.functional.pad(rows, (0, inputs.shape[1] - rows.shape[2]))
+
+    def at_angles(self, angles: Tensor) -> Tensor:
+        """Return the expectations ``[B, O]`` at the encoder's angles ``[B, G]``."""
+        vectors = [vector[..., 0] for vector in self._encoding.vectors(angles)]
+        left = _product(vectors[: self._half], angles)
+        return (self._over_right(_product(vectors[self._half :], angles)) * left[:, None]).sum(-1)
+
+    def jacobian_at_angles(self, angles: Tensor, *, create_graph: bool = False) -> Tensor:
+        """Return the derivatives ``[B, O, G]`` in the encoder's angles.
+
+        f is linear in each qubit's vector: contract T with those of all others, then with the vector's derivative.
+        """
+        with torch.set_grad_enabled(create_graph):
+            pairs = self._encoding.vectors(angles, tangents=True)
+            vectors, half = [pair[..., 0] for pair in pairs], self._half
+            over_right = self._over_right(_product(vectors[half:], angles))
+            left = _product(vectors[:half], angles) @ self._tensor.transpose(0, 1).flatten(1)
+            over_left = left.unflatten(1, (len(self._tensor), -1))
+            environments = _environments(over_right, vectors[:half]) + _environments(over_left, vectors[half:])
+            result = angles.new_zeros(len(angles), len(self._tensor), angles.shape[1])
+            for (_, rotations), environment, pair in zip(self._encoding.qubits, environments, pairs, strict=True):
+                columns = torch.tensor([column for _, column in rotations], device=angles.device)
+                result = result.index_copy(2, columns, environment @ pair[..., 1:])
+        return result
+
+    def inject(self, x: Tensor, scale: Tensor | float, size: int) -> tuple[Callable[..., Tensor], tuple[Tensor, ...]]:
+        """Return ``f(y) = q(x + s W y)`` with the angles ``x E + e_0`` worked out beforehand."""
+        if x.shape[1] != len(self._encoding.slope) or x.shape[1] % size:
+            return super().inject(x, scale, size)
+        slope = scale * upsample_transposed(self._encoding.slope.mT, size).mT
+        return _InjectedProduct(self, slope), (self._angles(x),)
+
+    def _angles(self, inputs: Tensor) -> Tensor:
+        slope = self._encoding.slope
+        check_inputs(inputs, len(slope), slope)
+        return inputs[:, : len(slope)] @ slope + self._encoding.offset
+
+    def _over_right(self, right: Tensor) -> Tensor:
+        """Contract T with the right half's product: ``[B, O, M_left]``."""
+        return (right @ self._tensor.flatten(0, 1).mT).unflatten(1, (len(self._tensor), -1))
+
+
+class _InjectedProduct:
+    """``f(y, angles)`` at the encoder's angles ``angles + y S``."""
+
+    def __init__(self, form: ProductForm, slope: Tensor) -> None:
+        self._form = form
+        self._slope = slope
+
+    def __call__(self, y: Tensor, angles: Tensor) -> Tensor:
+        return self._form.at_angles(angles + y @ self._slope)
+
+    def jacobian(self, y: Tensor, angles: Tensor, *, create_graph: bool = False) -> Tensor:
+        """Return ``∂f/∂y`` ``[B, O, n]``."""
+        inner = self._form.jacobian_at_angles(angles + y @ self._slope, create_graph=create_graph)
+        return inner @ self._slope.mT
+
+
+def _product(vectors: Sequence[Tensor], like: Tensor) -> Tensor:
+    """Return the row-wise Kronecker product ``[B, prod]``; ones for none."""
+    product = like.new_ones(len(like), 1)
+    for vector in vectors:
+        product = (product[:, :, None] * vector[:, None]).flatten(1)
+    return product
+
+
+def _environments(tensor: Tensor, vectors: Sequence[Tensor]) -> list[Tensor]:
+    """Return, for each vector, ``tensor [B, O, prod]`` contracted with all the others: ``[B, O, m]``."""
+    environments = []
+    for position, vector in enumerate(vectors):
+        rest = tensor  # the vectors before this one are contracted already
+        for other in reversed(vectors[position + 1 :]):
+            rest = (rest.unflatten(2, (-1, other.shape[1])) * other[:, None, None]).sum(-1)
+        environments.append(rest)
+        tensor = (tensor.unflatten(2, (vector.shape[1], -1)) * vector[:, None, :, None]).sum(2)
+    return environments

@@ -1,0 +1,127 @@
+"""The compiled function of amplitude encoding: ``f_o(v) = vᵀ A_o v / vᵀ v``, real symmetric d x d forms A_o.
+
+The encoder is linear in v, so nothing else is left of a circuit's expectations once the weights are fixed. An
+evaluation costs the same whatever the depth of the ansatz, which has been run once. Any backend that gives amplitudes
+can make it, and any that gives expectations, by polarisation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from qdeq.backends.base import FrozenFunction, check_inputs
+from qdeq.injection import upsample, upsample_transposed
+
+
+class QuadraticForm(FrozenFunction):
+    """``f_o(v) = vᵀ A_o v / vᵀ v``, and ``(A_o)_00`` at v = 0 (see :class:`~qdeq.circuit.AmplitudeEncoding`).
+
+    Args:
+        forms: ``[O, d, d]``, real symmetric.
+    """
+
+    def __init__(self, forms: Tensor) -> None:
+        self._forms = forms
+        self._size = forms.shape[1]
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """Return the expectations ``[B, O]`` at inputs ``[B, I]``, of which the first d are encoded."""
+        check_inputs(inputs, self._size, self._forms)
+        v, _ = self._normalised(inputs)
+        return (self._product(v) * v[:, None]).sum(-1) / v.square().sum(-1, keepdim=True)
+
+    def jacobian(self, inputs: Tensor, *, create_graph: bool = False) -> Tensor:
+        """Return ``∂f/∂v = 2 (A v - f v) / ||v||²``, shape ``[B, O, I]``."""
+        with torch.set_grad_enabled(create_graph):
+            v, scale = self._normalised(inputs)
+            square = v.square().sum(-1)[:, None, None]
+            product = self._product(v)
+            value = (product * v[:, None]).sum(-1, keepdim=True) / square
+            rows = 2 * (product - value * v[:, None]) / (square * scale[..., None])
+        return torch.nn.functional.pad(rows, (0, inputs.shape[1] - self._size))
+
+    def inject(self, x: Tensor, scale: Tensor | float, size: int) -> tuple[Callable[..., Tensor], tuple[Tensor, ...]]:
+        """Return ``f(y) = q(x + s W y)`` as a ratio of two quadratics in y: see :class:`_InjectedForm`."""
+        if x.shape[1] != self._size or self._size % size:
+            return super().inject(x, scale, size)
+        factor = x.new_tensor(scale) if not isinstance(scale, Tensor) else scale
+        # q does not change when its argument is scaled: keep all squares representable
+        unit = torch.maximum(x.detach().abs().amax(dim=1, keepdim=True), factor.detach().abs())
+        unit = torch.where(unit == 0, 1.0, unit)
+        x = x / unit
+        # x = rest + W center with rest orthogonal to W's columns: no difference of large squares is left
+        center = upsample_transposed(x, size) / (self._size // size)
+        rest = x - upsample(center, self._size)
+        product = self._product(rest)
+        rows = (
+            (product * rest[:, None]).sum(-1),
+            2 * upsample_transposed(product, size),
+            rest.square().sum(-1, keepdim=True),
+            center,
+            factor / unit,
+        )
+        middle = upsample_transposed(upsample_transposed(self._forms, size).mT, size)
+        return _InjectedForm(middle, self._forms[:, 0, 0], self._size // size), rows
+
+    def _product(self, v: Tensor) -> Tensor:
+        """Return ``A_o v`` as ``[B, O, d]``."""
+        return (v @ self._forms.reshape(-1, self._size).mT).unflatten(1, (-1, self._size))
+
+    def _normalised(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Return v divided by its largest entry (f stays the same), and that entry; ``e_0``, constant, for zero."""
+        v = inputs[:, : self._size]
+        largest = v.detach().abs().amax(dim=1, keepdim=True)
+        empty = largest == 0
+        ground = torch.zeros_like(v[:1])
+        ground[:, 0] = 1.0
+        # an infinite scale makes the derivative of the ground state's constant vanish
+        return torch.where(empty, ground, v / torch.where(empty, 1.0, largest)), torch.where(empty, torch.inf, largest)
+
+
+class _InjectedForm:
+    """``(c + b·w + wᵀ Q w) / (r_⊥ + r ||w||²)`` with ``w = s y + m``: the quadratic form of ``x + s W y = x_⊥ + W w``.
+
+    x_⊥ is the part of x that is orthogonal to W's columns and m the rest of it, the mean of each run. An evaluation
+    costs O(n³) instead of O(d² n): nothing of the size of the features is left in the iteration.
+    """
+
+    def __init__(self, middle: Tensor, ground: Tensor, repeats: int) -> None:
+        self._middle = middle  # Q = Wᵀ A_o W, [O, n, n]
+        self._ground = ground
+        self._repeats = repeats
+
+    def __call__(self, y: Tensor, c: Tensor, b: Tensor, rest: Tensor, center: Tensor, scale: Tensor) -> Tensor:
+        """Return f ``[B, O]`` at y ``[B, n]`` and the rows that :meth:`QuadraticForm.inject` made."""
+        return self._parts(y, c, b, rest, center, scale)[0]
+
+    def jacobian(
+        self,
+        y: Tensor,
+        c: Tensor,
+        b: Tensor,
+        rest: Tensor,
+        center: Tensor,
+        scale: Tensor,
+        *,
+        create_graph: bool = False,
+    ) -> Tensor:
+        """Return ``∂f/∂y`` ``[B, O, n]``."""
+        with torch.set_grad_enabled(create_graph):
+            value, half, w, below = self._parts(y, c, b, rest, center, scale)
+            above = b + 2 * half - value[..., None] * (2 * self._repeats * w)[:, None]
+            return above * (scale / below)[..., None]
+
+    def _parts(
+        self, y: Tensor, c: Tensor, b: Tensor, rest: Tensor, center: Tensor, scale: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        w = y * scale + center
+        size = w.shape[1]
+        half = (w @ self._middle.reshape(-1, size).mT).unflatten(1, (-1, size))
+        above = c + ((b + half) * w[:, None]).sum(-1)
+        below = rest + self._repeats * w.square().sum(-1, keepdim=True)
+        empty = below == 0  # x + s W y = 0
+        value = torch.where(empty, self._ground, above / torch.where(empty, 1.0, below))
+        return value, half, w, torch.where(empty, torch.inf, below)
