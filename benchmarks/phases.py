@@ -17,7 +17,8 @@ from benchmarks.contenders import Native
 from benchmarks.problem import Cell
 from qdeq.adjoints import DenseAdjoint
 from qdeq.backends import compile as compiling
-from qdeq.backends import forms
+from qdeq.backends.product_form import ProductForm
+from qdeq.backends.quadratic_form import QuadraticForm
 from qdeq.backends.torch import fusion
 from qdeq.models import QuantumFunction
 
@@ -30,8 +31,8 @@ PLACES = (
     (compiling, "_forms", COMPILE[2]),
     (fusion._Propagation, "backward", COMPILE[3]),
     (torch.Tensor, "backward", COMPILE[4]),
-    (forms.QuadraticForm, "inject", "inject x"),
-    (forms.ProductForm, "inject", "inject x"),
+    (QuadraticForm, "inject", "inject x"),
+    (ProductForm, "inject", "inject x"),
     (torch_backend.Simulation, "inject", "inject x"),
     (qdeq.equilibrium, "solve", SOLVE),
     (qdeq.equilibrium, "attach", "recorded evaluation"),

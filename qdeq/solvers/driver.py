@@ -20,7 +20,7 @@ class _Best(NamedTuple):
 
     y: Tensor
     residual: Tensor
-    relative: Tensor
+    size: Tensor
     ratio: Tensor
 
 
@@ -123,11 +123,10 @@ def _better(
     # the floor keeps the ratio finite where both tolerances are zero, and then ranks by the residual alone
     ratio = residual / tolerance.clamp_min(torch.finfo(y.dtype).tiny ** 0.5)
     improved = usable & ((ratio < best.ratio) | converged)
-    relative = torch.where(residual == 0, 0.0, residual / size)
     return _Best(
         y=torch.where(improved[:, None], y, best.y),
         residual=torch.where(improved, residual, best.residual),
-        relative=torch.where(improved, relative, best.relative),
+        size=torch.where(improved, size, best.size),
         ratio=torch.where(improved, ratio, best.ratio),
     )
 
@@ -137,7 +136,8 @@ def _file(solution: Solution, rows: Tensor, best: _Best, status: Tensor, step: i
     solution.value.index_copy_(0, rows, best.y.reshape(-1, *solution.value.shape[1:]))
     solution.status.index_copy_(0, rows, status.to(torch.int8))
     solution.residual.index_copy_(0, rows, best.residual)
-    solution.relative_residual.index_copy_(0, rows, best.relative)
+    relative = torch.where(best.residual == 0, 0.0, best.residual / best.size)
+    solution.relative_residual.index_copy_(0, rows, torch.where(best.residual.isinf(), torch.inf, relative))
     solution.steps.index_fill_(0, rows, step)
     solution.evaluations.index_fill_(0, rows, problem.evaluations)
     solution.jacobians.index_fill_(0, rows, problem.jacobians)
