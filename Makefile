@@ -43,7 +43,7 @@ train: $(CORE) ## Train on scikit-learn's digits (configs/digits.yaml); ARGS="--
 	$(BIN)/qdeq train configs/digits.yaml --out runs/make-train --force $(ARGS)
 
 test: $(DEV) ## Run all tests.
-	$(BIN)/python -m pytest -q $(ARGS)
+	$(BIN)/python -m pytest -q -n auto --dist loadfile $(ARGS)
 
 quick: $(DEV) ## Run the tests that are not marked slow.
 	$(BIN)/python -m pytest -q -m 'not slow' $(ARGS)

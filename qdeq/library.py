@@ -22,6 +22,11 @@ PAPER_AXES = ("RY", "RZ", "RX", "RY")
 def amplitude_encoder(num_qubits: int, num_features: int | None = None) -> Circuit:
     """Encode ``num_features`` (default ``n²``) inputs in the amplitudes; ``n² <= 2^n`` needs n >= 4."""
     features = num_qubits**2 if num_features is None else num_features
+    if num_features is None and features > 2**num_qubits:
+        raise CircuitError(
+            f"{features} features do not fit the {2**num_qubits} amplitudes of {num_qubits} qubits; "
+            "give num_features, use at least 4 qubits, or angle_encoder"
+        )
     return Circuit(num_qubits, (AmplitudeEncoding(features),))
 
 

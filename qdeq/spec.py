@@ -81,7 +81,7 @@ class ModelSpec(_Section):
         "implicit", description="Solve for the equilibrium, or apply the circuit `layers` times (the paper's DIRECT)."
     )
     layers: Positive | None = Field(
-        None, description="Applications of the circuit in direct mode; null in implicit mode."
+        None, le=1000, description="Applications of the circuit in direct mode; null in implicit mode."
     )
     state_scale: float = Field(1.0, description="Factor s of the injected state: the circuit sees x + s W y.")
     learn_state_scale: Flag = Field(False, description="Whether s is trained.")
@@ -154,7 +154,7 @@ class TrainingSpec(_Section):
     warmup_steps: Count = Field(
         0, description="First so many steps train `warmup_layers` direct layers instead of the equilibrium."
     )
-    warmup_layers: Positive = Field(2, description="Layers of the warm-up.")
+    warmup_layers: Positive = Field(2, le=1000, description="Layers of the warm-up.")
     jacobian_weight: float = Field(
         0.0,
         ge=0,
@@ -163,9 +163,11 @@ class TrainingSpec(_Section):
     jacobian_estimate: Literal["exact", "hutchinson"] = Field(
         "exact", description="The norm from the whole n x n Jacobian, or its estimate from one random vector."
     )
-    device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")] = Field("cpu", description="cpu, cuda or cuda:N.")
+    device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")] = Field(
+        "cpu", description="Where it runs: cpu, cuda or cuda:N."
+    )
     threads: Positive | None = Field(
-        None, description="CPU threads; null for one up to 6 qubits, and PyTorch's own choice beyond."
+        None, le=1024, description="CPU threads; null for one up to 6 qubits, and PyTorch's own choice beyond."
     )
     precision: Literal["float32", "float64"] = Field(
         "float32", description="Floating-point type of model and simulation."
@@ -232,24 +234,29 @@ def load_spec(path: str | Path, overrides: Sequence[str] = ()) -> ExperimentSpec
         if path.stat().st_size > MAX_FILE_BYTES:
             raise SpecError(f"{path}: larger than {MAX_FILE_BYTES} bytes; an experiment file is a few lines of YAML")
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        if isinstance(error, SpecError):
-            raise
-        raise SpecError(f"{path}: cannot be read ({error})") from error
+    except OSError as error:
+        hint = f"; did you mean {path / 'spec.yaml'}?" if (path / "spec.yaml").is_file() else ""
+        raise SpecError(f"{path}: cannot be read ({error.strerror}){hint}") from error
+    except UnicodeDecodeError as error:
+        raise SpecError(f"{path}: cannot be read as UTF-8 (byte {error.start}); save it as UTF-8") from error
+    except ValueError as error:  # a path with a NUL in it
+        raise error if isinstance(error, SpecError) else SpecError(f"{path!r}: cannot be read ({error})") from error
     data = parse_yaml(text, str(path))
     for override in overrides:
         _assign(data, override)
-    return parse_spec(data, str(path))
+    return parse_spec(data, str(path), overrides)
 
 
-def parse_spec(data: Any, source: str) -> ExperimentSpec:
-    """Check a parsed experiment; ``source`` names it in messages."""
+def parse_spec(data: Any, source: str, overrides: Sequence[str] = ()) -> ExperimentSpec:
+    """Check a parsed experiment; ``source`` names it in messages, which also say what came in by an override."""
     if not isinstance(data, dict):
         raise SpecError(f"{source}: expected a mapping with the keys {', '.join(ExperimentSpec.model_fields)}")
     try:
         return ExperimentSpec.model_validate(data)
     except ValidationError as error:
-        raise SpecError("\n".join(_explain(source, item) for item in error.errors(include_url=False)[:5])) from error
+        raise SpecError(
+            "\n".join(_explain(source, item) + _origin(item, overrides) for item in error.errors(include_url=False)[:2])
+        ) from error
 
 
 class _Loader(yaml.SafeLoader):
@@ -306,6 +313,13 @@ def _assign(data: Any, override: str) -> None:
     target[keys[-1]] = parse_yaml(text, f"--set {override}")
 
 
+def _origin(item: Any, overrides: Sequence[str]) -> str:
+    """Say which override, if any, the mistake came in by: the file itself may be right."""
+    where = ".".join(str(part) for part in item["loc"])
+    guilty = [text for text in overrides if f"{where}.".startswith(f"{text.partition('=')[0].strip()}.")]
+    return f" (from --set {guilty[-1]})" if guilty else ""
+
+
 def _explain(source: str, item: Any) -> str:
     """Return one line: file, path, what is wrong, what is allowed."""
     location = [part for part in item["loc"] if not str(part).startswith(("function-", "literal[", "tuple["))]
@@ -317,12 +331,27 @@ def _explain(source: str, item: Any) -> str:
     message = item["msg"].removeprefix("Value error, ")
     if item["type"] == "value_error":
         return prefix + message
+    if item["type"] in ("model_type", "dict_type"):
+        fields = _fields_at(location)
+        keys = f" with the keys {', '.join(fields)}" if fields else ""
+        return f"{prefix}expected a mapping{keys}, not {_short(item['input'])}"
+    if item["type"] == "too_short":
+        return f"{prefix}needs at least {item['ctx']['min_length']} entries, not {_short(item['input'])}"
+    if item["type"] == "string_pattern_mismatch":
+        return f"{prefix}not {_short(item['input'])}. Allowed: {_description_at(location)}"
     guess = (
         did_you_mean(item["input"], item["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", "))
         if item["type"] == "literal_error"
         else ""
     )
     return f"{prefix}{message[0].lower()}{message[1:]}, not {_short(item['input'])}.{guess}"
+
+
+def _description_at(location: Sequence[Any]) -> str:
+    parent: Any = ExperimentSpec
+    for key in location[:-1]:
+        parent = parent.model_fields[str(key)].annotation
+    return parent.model_fields[str(location[-1])].description or ""
 
 
 def _fields_at(location: Sequence[Any]) -> list[str]:

@@ -55,8 +55,9 @@ def compare(
     if not usable:
         reasons = "; ".join(f"{row.label}: {row.reason}" for row in rows if isinstance(row, BackendResult))
         raise BackendError(
-            f"there is nothing to compare the native backend ({NATIVE}) with; name others, e.g. --backends cirq,qsim"
-            + (f"\n{reasons}" if reasons else "")
+            f"there is nothing to compare the native backend ({NATIVE}) with: {reasons}"
+            if reasons
+            else f"there is nothing to compare the native backend ({NATIVE}) with; name others: --backends cirq,qsim"
         )
     subject = Subject.of(spec, samples)
     tell(f"{NATIVE} (native)")

@@ -64,7 +64,8 @@ def _read(path: Path) -> dict[str, np.ndarray[Any, Any]]:
                 )
             return {name: _read_array(path, archive, name) for name in wanted if name in present}
     except (OSError, zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError) as error:
-        what = "not found" if isinstance(error, FileNotFoundError) else f"cannot be read as an .npz file ({error})"
+        missing_at = f"not found (looked for {path.absolute()}; a path is relative to where you run qdeq)"
+        what = missing_at if isinstance(error, FileNotFoundError) else f"cannot be read as an .npz file ({error})"
         remedy = "Check the path, or save the file anew with numpy.savez_compressed."
         raise DataError(f"{path}: {what}\n{remedy}") from error
 

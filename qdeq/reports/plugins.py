@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from qdeq.errors import QdeqError
-from qdeq.plugins import BACKENDS, Registry
+from qdeq.plugins import BACKENDS, Registry, install_command
 
 
 def plugin_table(registry: Registry) -> RenderableType:
@@ -31,6 +31,10 @@ def plugin_table(registry: Registry) -> RenderableType:
                 loaded[name]()  # some need more than their module
         except Exception as error:  # a plug-in may fail in any way
             loaded.pop(name, None)
+            command = install_command(name)
+            if isinstance(error.__cause__, ImportError) and command:
+                broken.append(Text(f"not installed: {registry.kind} {name!r}; {command}", "yellow", overflow="fold"))
+                continue
             reason = str(error) if isinstance(error, QdeqError) else f"{type(error).__name__}: {error}"
             broken.append(Text(f"broken: {registry.kind} {name!r}: {reason}", "red", overflow="fold"))
     parts: list[RenderableType] = []

@@ -99,7 +99,10 @@ def _explain(*failures: Mapping[str, int]) -> list[Text]:
 
 def percent(share: float | None) -> str:
     """Return a share as ``91.2 %``."""
-    return ABSENT if share is None else f"{100 * share:.1f} %"
+    if share is None:
+        return ABSENT
+    shown = 99.9 if 0.999 < share < 1 else 100 * share  # 100.0 % means all of them
+    return f"{shown:.1f} %"
 
 
 def number(value: float | None, form: str = ".4f") -> str:

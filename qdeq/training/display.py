@@ -103,7 +103,7 @@ class LiveDisplay(Progress):
             "loss": number(self._average("loss", metrics.loss), ".3f"),
             "accuracy": percent(self._average("accuracy", metrics.accuracy)),
             "residual": residual(metrics, metrics.residual_mean),
-            "solver steps": number(self._average("evaluations", metrics.evaluations), ".1f"),
+            "evaluations": number(self._average("evaluations", metrics.evaluations), ".1f"),
             "samples/s": number(self._average("rate", rate), ",.0f"),
         }
         self._bar.update(self._task, completed=record.step, description=f"epoch {record.epoch}/{self._epochs}")
@@ -149,6 +149,6 @@ def figures_line(metrics: Metrics, gap: str = "  ") -> str:
         "loss": number(metrics.loss, ".3f"),
         "accuracy": percent(metrics.accuracy),
         "residual": residual(metrics, metrics.residual_mean),
-        "solver steps": number(metrics.evaluations, ".1f"),
+        "evaluations": number(metrics.evaluations, ".1f"),
     }
     return gap.join(f"{key} {value}" for key, value in figures.items()) + (f"{gap}failed {failed}" if failed else "")

@@ -64,7 +64,8 @@ class RunFolder:
                 f"{self.path}: is not empty and holds no qdeq run (no spec.yaml), so it is never written to\n"
                 "Give another folder with --out DIR."
             )
-        if not force:
+        started = any(self.checkpoint(which).exists() for which in ("best", "last"))
+        if not force and started:  # a run that ended before its first checkpoint holds nothing to lose
             raise TrainingError(
                 f"{self.path}: already holds a run\nGive another folder with --out DIR, or replace it with --force."
             )

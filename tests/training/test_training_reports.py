@@ -113,7 +113,7 @@ def test_live_display_shows_training_and_validation():
         "loss 0.500",
         "accuracy 80.0 %",
         "residual 1.0e-04",
-        "solver steps 5.0",
+        "evaluations 5.0",
         "samples/s",
     ):
         assert what in text
