@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 
 import torch
@@ -43,6 +44,26 @@ class ProductEncoding:
         """Length of the product of all of them."""
         return prod(self.sizes)
 
+    @cached_property
+    def _alike(self) -> list[tuple[tuple[str, ...], list[int], list[Tensor]]]:
+        """Qubits with the same axes turn together: the axes, the qubits' positions, and per axis their columns."""
+        found: dict[tuple[str, ...], list[int]] = {}
+        for position, (_, rotations) in enumerate(self.qubits):
+            found.setdefault(tuple(axis for axis, _ in rotations), []).append(position)
+        return [
+            (
+                axes,
+                positions,
+                [
+                    torch.tensor(
+                        [self.qubits[position][1][step][1] for position in positions], device=self.slope.device
+                    )
+                    for step in range(len(axes))
+                ],
+            )
+            for axes, positions in found.items()
+        ]
+
     def vectors(self, angles: Tensor, *, tangents: bool = False) -> list[Tensor]:
         """Return each moved qubit's vector at angles ``[B, G]``, as ``[B, 3 or 4, 1]``.
 
@@ -50,12 +71,8 @@ class ProductEncoding:
         """
         turn = torch.polar(torch.ones_like(angles), angles)  # cos + i sin
         vectors: list[Tensor | None] = [None] * len(self.qubits)
-        alike: dict[tuple[str, ...], list[int]] = {}
-        for position, (_, rotations) in enumerate(self.qubits):
-            alike.setdefault(tuple(axis for axis, _ in rotations), []).append(position)
-        for axes, positions in alike.items():  # qubits with the same axes turn together
-            columns = [[self.qubits[position][1][step][1] for position in positions] for step in range(len(axes))]
-            parts = _rotated(axes, [turn[:, chosen] for chosen in columns], tangents)
+        for axes, positions, columns in self._alike:
+            parts = _rotated(axes, [turn.index_select(1, chosen) for chosen in columns], tangents)
             one = torch.zeros_like(parts[0])
             one[..., 0] = 1
             stacked = torch.stack([one, *parts], dim=2)
@@ -175,8 +192,10 @@ class _InjectedProduct:
 
 def _product(vectors: Sequence[Tensor], like: Tensor) -> Tensor:
     """Return the row-wise Kronecker product ``[B, prod]``; ones for none."""
-    product = like.new_ones(len(like), 1)
-    for vector in vectors:
+    if not vectors:
+        return like.new_ones(len(like), 1)
+    product = vectors[0]
+    for vector in vectors[1:]:
         product = (product[:, :, None] * vector[:, None]).flatten(1)
     return product
 
