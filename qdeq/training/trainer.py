@@ -131,6 +131,8 @@ class Trainer:
             try:
                 plan = Plan(self.spec.name, options.epochs, options.epochs * per_epoch, per_epoch, options.warmup_steps)
                 self.progress.started(plan)
+                sizes = (len(split.labels) for split in (self.splits.train, self.splits.validation, self.splits.test))
+                self.progress.noted(f"data: {self.splits.name}, {' + '.join(f'{size:,}' for size in sizes)} images")
                 steps = self.model.equilibrium.fixed_steps
                 if steps is not None and self.spec.model.mode == "implicit":
                     why = "" if self.spec.shots is None else f"{self.spec.shots} shots: "

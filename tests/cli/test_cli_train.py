@@ -108,7 +108,7 @@ def test_a_pipe_gets_plain_text_whatever_the_environment_says(tmp_path):
     assert result.returncode == 0, result.stderr
     assert "\x1b" not in result.stdout + result.stderr
     assert result.stderr == ""
-    assert result.stdout.startswith("tiny: 1 epochs, 4 steps\nepoch 1: ")
+    assert result.stdout.startswith("tiny: 1 epochs, 4 steps\ndata: digits, ")
 
 
 def test_help_imports_nothing_heavy():

@@ -139,7 +139,8 @@ def test_failed_solves_are_warned_of_once_in_one_line(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # none may get past the trainer
         train(tiny_spec(solver={"max_steps": 1}, training={"epochs": 1}), tmp_path / "run", progress=watcher)
-    (note,) = watcher.notes
+    data, note = watcher.notes
+    assert data.startswith("data: digits, ")
     assert "\n" not in note
     assert "max_steps" in note
 
