@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 
 from benchmarks.contenders import CONTENDERS, Contender, Native, PennyLane, Unfit
 from benchmarks.floor import floor_of
@@ -65,14 +66,15 @@ class Worker:
 
     def check(self, folder: str, made_by: bool) -> dict[str, Any]:
         """Return loss and gradient from the equilibrium that the maker stored; ``made_by`` is the maker."""
-        path = os.path.join(folder, "equilibrium.pt")
+        path = os.path.join(folder, "equilibrium.safetensors")
         if made_by:
             assert isinstance(self.contender, Native)
             zeros = self.contender.x.new_zeros(len(self.contender.x), self.contender.cell.qubits)
             self.contender.equilibrium(zeros)
             found = self.contender.found
-            torch.save([found.value.detach().cpu(), (found.status == 0).cpu()], path)
-        y0, counted = torch.load(path, weights_only=True)
+            save_file({"y0": found.value.detach().cpu(), "counted": (found.status == 0).cpu()}, path)
+        stored = load_file(path)
+        y0, counted = stored["y0"], stored["counted"]
         loss, gradient = self.contender.check(y0, counted)
         return {"loss": loss, "gradient": gradient.tolist(), "counted": int(counted.sum())}
 
