@@ -213,7 +213,9 @@ def lowered(circuit: Circuit, lacks: frozenset[str]) -> Circuit:
             continue
         parts = gate.decompose()
         if parts == (gate,):
-            raise UnsupportedError(f"gate {gate.name} is elementary, and this backend has no translation for it")
+            raise UnsupportedError(
+                f"gate {gate.name} is elementary, and this backend has no translation for it; backend torch has"
+            )
         pending += reversed(parts)
     return Circuit(circuit.num_qubits, tuple(operations))
 

@@ -17,6 +17,7 @@ from qdeq.circuit import Circuit
 from qdeq.errors import CircuitError, UnsupportedError
 from qdeq.injection import InjectedFunction
 from qdeq.observables import Observable, check_observables
+from qdeq.plugins import BACKENDS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -246,9 +247,13 @@ class Backend(ABC):
                 f"backend {self.name!r} has no native gradient; use gradient: auto or parameter-shift"
             )
         if shots is None and not can.exact:
-            raise UnsupportedError(f"backend {self.name!r} has no exact expectations; give a number of shots")
+            raise UnsupportedError(
+                f"backend {self.name!r} has no exact expectations; give a number of shots{backends_with('exact')}"
+            )
         if shots is not None and not can.shots:
-            raise UnsupportedError(f"backend {self.name!r} has exact expectations only; set shots to null")
+            raise UnsupportedError(
+                f"backend {self.name!r} has exact expectations only; set shots to null{backends_with('shots')}"
+            )
         if shots is not None and shots < 1:
             raise UnsupportedError(f"shots must be at least 1, or null for exact expectations; not {shots}")
         check_observables(observables, circuit.num_qubits)
@@ -263,6 +268,19 @@ class Backend(ABC):
             raise CircuitError(
                 f"the circuit takes inputs of shape [batch, {circuit.num_inputs}], not {list(inputs.shape)}"
             )
+
+
+def backends_with(capability: str) -> str:
+    """Return ``"; backends that have it: ..."`` for messages: the installed ones with a capability, or nothing."""
+    names = []
+    for name in BACKENDS.names():
+        try:
+            capable = getattr(BACKENDS.load(name)().capabilities, capability)
+        except Exception:  # one that cannot be made is no suggestion; `qdeq backends` says why
+            continue
+        if capable:
+            names.append(name)
+    return f"; backends that have it: {', '.join(names)}" if names else ""
 
 
 def check_inputs(inputs: Tensor, size: int, like: Tensor) -> None:
