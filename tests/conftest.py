@@ -1,5 +1,10 @@
+import signal
+
 import pytest
 import torch
+
+# A job in the background is started with SIGINT ignored, and its children inherit that: the tests of Ctrl-C would wait.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -80,7 +80,8 @@ def test_capabilities_decide_before_any_work():
         _Limited().expectation(CIRCUIT, torch.zeros(3, 2), torch.zeros(3), (Z(0),))
     _Limited().check(CIRCUIT, torch.zeros(3), (Z(0),), shots=5)
     exact_only = type("_Exact", (_Limited,), {"name": "exact", "capabilities": Capabilities(shots=False)})()
-    with pytest.raises(UnsupportedError, match=r"'exact' has exact expectations only; set shots to null; backends that have it: .*torch"):
+    message = r"'exact' has exact expectations only; set shots to null; backends that have it: .*torch"
+    with pytest.raises(UnsupportedError, match=message):
         exact_only.check(CIRCUIT, torch.zeros(3), (Z(0),), shots=5)
 
 

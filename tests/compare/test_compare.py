@@ -117,7 +117,7 @@ def test_a_missing_extra_says_how_to_install_it(digits, register):
     assert [row.outcome for row in found.results] == ["native", "unavailable", "unavailable", "compared"]
     assert found.results[1].reason == 'pip install "qdeq[cirq]"'
     assert found.results[2].reason == 'pip install "qdeq[pennylane]"'
-    with pytest.raises(BackendError, match=r'nothing to compare.*\ncirq: pip install "qdeq\[cirq\]"'):
+    with pytest.raises(BackendError, match=r'nothing to compare.* with: cirq: pip install "qdeq\[cirq\]"'):
         compare(digits(), ["torch", "cirq"])
 
 
