@@ -124,8 +124,8 @@ def _plan(circuit: Circuit) -> _Plan:
 class Simulation(FrozenFunction):
     """A circuit's expectations by propagating one state per sample through it.
 
-    States are ``[2^n, B]``. Gates without inputs are fused, and reversed in the backward pass: memory grows with the
-    number of gates with inputs only, not with the depth of the ansatz.
+    States are ``[2^n, B]``. Gates without inputs are fused, and reversed in the backward pass: how many states
+    are kept depends on the number of gates with inputs only, not on the depth of the ansatz.
 
     Args:
         circuit: The circuit.
