@@ -77,8 +77,8 @@ def _run_columns(
     num_qubits = circuits[0].num_qubits
     values = weights.detach().double().cpu().numpy()
     bound = [circuit.bind(weights=values[: circuit.num_weights].tolist()) for circuit in circuits]
-    moved = [qubit for qubit in range(num_qubits) if any(state >> (num_qubits - 1 - qubit) & 1 for state in states)]
-    if num_qubits + len(moved) <= min(MAX_CHOI_QUBITS, backend.capabilities.max_qubits):
+    moved = _moved(num_qubits, states)
+    if choi_fits(backend, num_qubits, states):
         final = backend.execute([_choi_circuit(circuit, moved) for circuit in bound])
         cube = final.reshape(len(bound), 2 ** len(moved), 2**num_qubits) * 2 ** (len(moved) / 2)
         column = [_bits(state, moved, num_qubits) for state in states]
@@ -90,6 +90,16 @@ def _run_columns(
         result = backend.execute(requests).reshape(len(bound), len(states), -1).transpose(0, 2, 1)
     kind = torch.complex64 if weights.dtype == torch.float32 else torch.complex128
     return torch.from_numpy(np.ascontiguousarray(result)).to(device=weights.device, dtype=kind)
+
+
+def choi_fits(backend: CircuitBackend, num_qubits: int, states: Sequence[int]) -> bool:
+    """Whether all columns come from one circuit with a reference register, instead of one circuit each."""
+    return num_qubits + len(_moved(num_qubits, states)) <= min(MAX_CHOI_QUBITS, backend.capabilities.max_qubits)
+
+
+def _moved(num_qubits: int, states: Sequence[int]) -> list[int]:
+    """Return the qubits that are 1 in any of the basis states."""
+    return [qubit for qubit in range(num_qubits) if any(state >> (num_qubits - 1 - qubit) & 1 for state in states)]
 
 
 def _choi_circuit(circuit: Circuit, moved: Sequence[int]) -> Circuit:
@@ -123,7 +133,7 @@ def probing_pays(circuit: Circuit, analysis: Analysis, batch: int) -> bool:
     """
     shifts = len(shifted_circuits(circuit, Weight).circuits)
     inputs = len(shifted_circuits(circuit, Input).circuits) or 2 * circuit.num_qubits
-    return _num_probes(analysis) * (1 + shifts) < batch * (EVALUATIONS_PER_SOLVE + inputs + shifts)
+    return num_probes(analysis) * (1 + shifts) < batch * (EVALUATIONS_PER_SOLVE + inputs + shifts)
 
 
 def compile_by_probing(
@@ -145,7 +155,8 @@ def compile_by_probing(
     return ProductForm(probe.assemble(values), product_encoding(analysis, circuit.num_inputs, weights))
 
 
-def _num_probes(analysis: Analysis) -> int:
+def num_probes(analysis: Analysis) -> int:
+    """Return the number of known states that determine a compiled function."""
     if analysis.amplitude is not None:
         return analysis.amplitude * (analysis.amplitude + 1) // 2
     return int(np.prod([3 if len(turns) == 1 else 4 for _, turns in analysis.product], dtype=np.int64))

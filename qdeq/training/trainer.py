@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from qdeq._version import __version__
+from qdeq.backends.adapter import CircuitBackend
+from qdeq.backends.planner import plan_step
 from qdeq.builders import build_data, build_model
 from qdeq.data import FeatureSplits
 from qdeq.errors import ConvergenceError, TrainingError
@@ -133,6 +135,12 @@ class Trainer:
                 self.progress.started(plan)
                 sizes = (len(split.labels) for split in (self.splits.train, self.splits.validation, self.splits.test))
                 self.progress.noted(f"data: {self.splits.name}, {' + '.join(f'{size:,}' for size in sizes)} images")
+                backend = self.model.function.backend
+                if isinstance(backend, CircuitBackend) and self.spec.model.mode == "implicit":
+                    evaluations = self.model.equilibrium.solver.max_steps + 1
+                    batch = min(options.batch_size, len(self.labels))
+                    planned = plan_step(backend, self.model.circuit, batch, evaluations, shots=self.spec.shots)
+                    self.progress.noted(f"circuits on {backend.name}: {planned}")
                 steps = self.model.equilibrium.fixed_steps
                 if steps is not None and self.spec.model.mode == "implicit":
                     why = "" if self.spec.shots is None else f"{self.spec.shots} shots: "

@@ -1,0 +1,64 @@
+"""How many circuits a training step will run, said before anything runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from qdeq.backends.adapter import CircuitBackend
+from qdeq.backends.compile import analyse, column_states
+from qdeq.backends.compiled_runs import choi_fits, num_probes, probing_pays
+from qdeq.backends.shifts import shifted_circuits
+from qdeq.circuit import Circuit, Input, Weight
+
+
+@dataclass(frozen=True)
+class StepPlan:
+    """The circuits of one implicit training step.
+
+    Attributes:
+        how: ``"columns"`` (compiled from amplitudes), ``"probes"`` (compiled from expectations) or ``"circuits"`` (one
+            for every sample, evaluation and shift).
+        executions: Their number before duplicates are removed, for each measurement group where the backend gives
+            probabilities. Exact when compiled; for ``"circuits"`` at the given number of evaluations.
+    """
+
+    how: Literal["columns", "probes", "circuits"]
+    executions: int
+
+    def __str__(self) -> str:
+        ways = {
+            "columns": "compiled, from the ansatz and its shifted angles",
+            "probes": "compiled, from known states and shifted angles",
+            "circuits": "at most, one for every sample, evaluation and shift",
+        }
+        return f"{self.executions:,} a training step ({ways[self.how]})"
+
+
+def plan_step(
+    backend: CircuitBackend, circuit: Circuit, batch: int, evaluations: int, *, shots: int | None = None
+) -> StepPlan:
+    """Count the circuits of a training step.
+
+    Args:
+        backend: What runs them.
+        circuit: The model's circuit.
+        batch: Samples in a step.
+        evaluations: Evaluations of f in a solve.
+        shots: Measurements per circuit; None for exact.
+    """
+    analysis = analyse(circuit)
+    shifts = len(shifted_circuits(circuit, Weight).circuits)
+    if analysis is not None and shots is None and backend.execution != "circuits":
+        if backend.gives == "amplitudes":
+            ansatz = Circuit(circuit.num_qubits, analysis.ansatz)
+            runs = 1 + len(shifted_circuits(ansatz, Weight, amplitudes=True).circuits)
+            states = column_states(circuit.num_qubits, analysis)
+            return StepPlan("columns", runs * (1 if choi_fits(backend, circuit.num_qubits, states) else len(states)))
+        if backend.execution == "compiled" or probing_pays(circuit, analysis, batch):
+            return StepPlan("probes", num_probes(analysis) * (1 + shifts))
+    # the recorded evaluation, and the Jacobian: shifted inputs, or two moved vectors and the value for each direction
+    jacobian = len(shifted_circuits(circuit, Input).circuits)
+    if circuit.encoding is not None:
+        jacobian += 2 * circuit.num_qubits + 1
+    return StepPlan("circuits", batch * (evaluations + 1 + jacobian + shifts))
