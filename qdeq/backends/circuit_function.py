@@ -213,10 +213,9 @@ class _Shifted(torch.autograd.Function):
 class _InjectedCircuits:
     """``f(y, x, samples) = q(x + s W y)`` with a Jacobian from derivatives along the n columns of W only."""
 
-    def __init__(self, function: CircuitFunction, scale: Tensor | float, evaluation: int | None = None) -> None:
+    def __init__(self, function: CircuitFunction, scale: Tensor | float) -> None:
         self._function = function
         self._scale = scale
-        self.stochastic = function.key is not None
 
     def at_evaluation(self, number: int) -> _InjectedCircuits:
         """Return the function with the shot streams of another evaluation."""

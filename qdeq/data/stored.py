@@ -8,6 +8,7 @@ import logging
 import os
 import tempfile
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
-class StoredDataset:
+class StoredDataset(ABC):
     """Options of a data set that is kept in a folder, and the search for that folder.
 
     A subclass names its files and its folders below the root. The first folder that holds any of the files is used;
@@ -86,9 +87,9 @@ class StoredDataset:
                 raise DataError(f"{self.title}: {error}\n{self._remedy(root / name)}") from error
         return root / name, f"{self.title} (sample)" if sample else self.title
 
+    @abstractmethod
     def _fetch(self, folder: Path, missing: list[str]) -> None:
         """Put the missing files into the folder; a DataError of one line if that fails."""
-        raise NotImplementedError
 
     def _remedy(self, folder: Path) -> str:
         return (

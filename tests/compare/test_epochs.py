@@ -33,7 +33,7 @@ def spec_of(backend, **model):
 
 def needs(backend):
     if backend not in BACKENDS.names():
-        pytest.skip(f"backend {backend} is not registered here: reinstall qdeq (pip install -e .)")
+        pytest.fail(f"backend {backend} is not registered here: reinstall qdeq (pip install -e .)")
 
 
 @pytest.fixture(scope="module")
