@@ -175,7 +175,7 @@ class ChosenByBatch(FrozenFunction):
 
     def _chosen(self, batch: int) -> FrozenFunction:
         if self._compiled is None and self._pays(batch):
-            self._compiled = self._compile()
+            self._compiled, self.compiled = self._compile(), True
         return self._compiled or self._circuits
 
     def __call__(self, inputs: Tensor) -> Tensor:

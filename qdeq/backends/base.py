@@ -77,7 +77,12 @@ class FrozenFunction(ABC):
 
     Made by :meth:`Backend.at`, once per training step. Calling it is differentiable in the inputs and in the weights
     that it was frozen at; the graph up to the weights is shared by all calls, so run backward through it once.
+
+    Attributes:
+        compiled: Whether the circuit has been run for good, so that neither an evaluation nor a Jacobian runs it again.
     """
+
+    compiled: bool = False
 
     @abstractmethod
     def __call__(self, inputs: Tensor) -> Tensor:

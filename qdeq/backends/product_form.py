@@ -117,6 +117,8 @@ class ProductForm(FrozenFunction):
         encoding: The encoder.
     """
 
+    compiled = True
+
     def __init__(self, tensor: Tensor, encoding: ProductEncoding) -> None:
         self._encoding = encoding
         # contract with the product of one half of the qubits, then of the other: the whole product is never formed

@@ -23,6 +23,8 @@ class QuadraticForm(FrozenFunction):
         forms: ``[O, d, d]``, real symmetric.
     """
 
+    compiled = True
+
     def __init__(self, forms: Tensor) -> None:
         self._forms = forms
         self._size = forms.shape[1]
@@ -55,16 +57,18 @@ class QuadraticForm(FrozenFunction):
         # x = rest + W center with rest orthogonal to W's columns: no difference of large squares is left
         center = upsample_transposed(x, size) / (self._size // size)
         rest = x - upsample(center, self._size)
-        product = self._product(rest)
+        # the squared norm below the line is a quadratic form like those above it: one more of them, the last
+        product = torch.cat([self._product(rest), rest[:, None]], dim=1)
         rows = (
             (product * rest[:, None]).sum(-1),
             2 * upsample_transposed(product, size),
-            rest.square().sum(-1, keepdim=True),
             center,
             factor / unit,
         )
         middle = upsample_transposed(upsample_transposed(self._forms, size).mT, size)
-        return _InjectedForm(middle, self._forms[:, 0, 0], self._size // size), rows
+        repeats = self._size // size
+        norm = repeats * torch.eye(size, dtype=middle.dtype, device=middle.device)
+        return _InjectedForm(torch.cat([middle, norm[None]]), self._forms[:, 0, 0]), rows
 
     def _product(self, v: Tensor) -> Tensor:
         """Return ``A_o v`` as ``[B, O, d]``."""
@@ -82,46 +86,37 @@ class QuadraticForm(FrozenFunction):
 
 
 class _InjectedForm:
-    """``(c + b·w + wᵀ Q w) / (r_⊥ + r ||w||²)`` with ``w = s y + m``: the quadratic form of ``x + s W y = x_⊥ + W w``.
+    """The quadratic form of ``x + s W y = x_⊥ + W w`` with ``w = s y + m``, as a function of y.
 
-    x_⊥ is the part of x that is orthogonal to W's columns and m the rest of it, the mean of each run. An evaluation
-    costs O(n³) instead of O(d² n): nothing of the size of the features is left in the iteration.
+    x_⊥ is the part of x that is orthogonal to W's columns and m the rest of it, the mean of each run. Numerators and
+    squared norm are ``c + b·w + wᵀ Q w`` with ``Q = Wᵀ A_o W``, or ``Wᵀ W`` for the norm, which stands last. An
+    evaluation costs O(n³) instead of O(d² n): nothing of the size of the features is left in the iteration.
     """
 
-    def __init__(self, middle: Tensor, ground: Tensor, repeats: int) -> None:
-        self._middle = middle  # Q = Wᵀ A_o W, [O, n, n]
+    def __init__(self, middle: Tensor, ground: Tensor) -> None:
+        self._middle = middle  # Q, [O + 1, n, n]
         self._ground = ground
-        self._repeats = repeats
 
-    def __call__(self, y: Tensor, c: Tensor, b: Tensor, rest: Tensor, center: Tensor, scale: Tensor) -> Tensor:
+    def __call__(self, y: Tensor, c: Tensor, b: Tensor, center: Tensor, scale: Tensor) -> Tensor:
         """Return f ``[B, O]`` at y ``[B, n]`` and the rows that :meth:`QuadraticForm.inject` made."""
-        return self._parts(y, c, b, rest, center, scale)[0]
+        return self._parts(y, c, b, center, scale)[0]
 
     def jacobian(
-        self,
-        y: Tensor,
-        c: Tensor,
-        b: Tensor,
-        rest: Tensor,
-        center: Tensor,
-        scale: Tensor,
-        *,
-        create_graph: bool = False,
+        self, y: Tensor, c: Tensor, b: Tensor, center: Tensor, scale: Tensor, *, create_graph: bool = False
     ) -> Tensor:
         """Return ``∂f/∂y`` ``[B, O, n]``."""
         with torch.set_grad_enabled(create_graph):
-            value, half, w, below = self._parts(y, c, b, rest, center, scale)
-            above = b + 2 * half - value[..., None] * (2 * self._repeats * w)[:, None]
-            return above * (scale / below)[..., None]
+            value, half, below = self._parts(y, c, b, center, scale)
+            slopes = b + 2 * half
+            above, norm = slopes[:, :-1], slopes[:, -1:]
+            return (above - value[..., None] * norm) * (scale / below)[..., None]
 
-    def _parts(
-        self, y: Tensor, c: Tensor, b: Tensor, rest: Tensor, center: Tensor, scale: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        w = y * scale + center
+    def _parts(self, y: Tensor, c: Tensor, b: Tensor, center: Tensor, scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        w = torch.addcmul(center, y, scale)
         size = w.shape[1]
         half = (w @ self._middle.reshape(-1, size).mT).unflatten(1, (-1, size))
-        above = c + ((b + half) * w[:, None]).sum(-1)
-        below = rest + self._repeats * w.square().sum(-1, keepdim=True)
+        forms = c + ((b + half) * w[:, None]).sum(-1)
+        above, below = forms[:, :-1], forms[:, -1:]
         empty = below == 0  # x + s W y = 0
         value = torch.where(empty, self._ground, above / torch.where(empty, 1.0, below))
-        return value, half, w, torch.where(empty, torch.inf, below)
+        return value, half, torch.where(empty, torch.inf, below)

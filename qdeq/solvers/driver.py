@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,15 +12,6 @@ from torch import Tensor
 from qdeq.errors import SolverError
 from qdeq.solvers.base import Problem, Solver, describe
 from qdeq.solvers.solution import Solution, Status
-
-
-class _Best(NamedTuple):
-    """The best iterate so far of each active sample; ``ratio`` is its residual in units of its tolerance."""
-
-    y: Tensor
-    residual: Tensor
-    size: Tensor
-    ratio: Tensor
 
 
 @torch.no_grad()
@@ -58,38 +48,37 @@ def solve(
     _check_inputs(name, y0, args)
     batch, shape = y0.shape[0], y0.shape[1:]
     problem = Problem(f, shape, args, name)
-    solution = _unsolved(y0)
-
     y = y0.detach().reshape(batch, math.prod(shape))
+    ledger = _Ledger(y)
     rows = torch.arange(batch, device=y0.device)
-    best = _Best(y, *(y.new_full((batch,), math.inf) for _ in range(3)))
-    lost = torch.zeros_like(rows, dtype=torch.bool)  # samples whose proposed iterate was not finite
+    best = torch.cat([y, y.new_full((batch, 3), math.inf)], dim=1)  # of each active sample; see _Ledger
+    lost: Tensor | None = None  # samples whose proposed iterate was not finite
     history: list[Tensor] = []
     state = None
 
     for step in range(solver.max_steps + 1 if batch else 0):
         fy = problem(y)
-        residual = torch.linalg.vector_norm(fy - y, dim=-1)
-        size = torch.linalg.vector_norm(fy, dim=-1)
-        tolerance = solver.atol + solver.rtol * size
-        usable = residual.isfinite() & ~lost
+        residual = torch.linalg.vector_norm(fy - y, dim=1, keepdim=True)
+        if lost is not None:
+            residual = residual.masked_fill(lost, math.inf)
+        size = torch.linalg.vector_norm(fy, dim=1, keepdim=True)
+        tolerance = size * solver.rtol + solver.atol
+        usable = residual < math.inf  # nor is it NaN
         converged = usable & (residual <= tolerance)
-        best = _better(best, y, residual, size, tolerance, usable, converged)
+        best = _better(best, y, residual, size, tolerance, converged)
         if trace:
-            measured = torch.where(usable, residual, math.inf)
+            measured = torch.where(usable, residual, math.inf).squeeze(1)
             history.append(y.new_full((batch,), math.nan).index_copy(0, rows, measured))
 
-        keep = (usable & ~converged).nonzero().squeeze(1)  # the one host synchronisation of an iteration
+        keep = (usable ^ converged).squeeze(1).nonzero().squeeze(1)  # the one host synchronisation of an iteration
         last = step == solver.max_steps or len(keep) == 0
         if last or len(keep) < len(rows):
             # file all active samples, which needs no synchronisation; those that go on are filed again later
-            status = torch.full_like(rows, Status.NON_FINITE).masked_fill(usable, Status.MAX_STEPS)
-            _file(solution, rows, best, status.masked_fill(converged, Status.CONVERGED), step, problem)
+            ledger.file(rows, best, usable, converged, step, problem)
         if last:
             break
         if len(keep) < len(rows):
-            y, fy, rows = y[keep], fy[keep], rows[keep]
-            best = _select(best, keep)
+            y, fy, rows, best = (item.index_select(0, keep) for item in (y, fy, rows, best))
             state = _select(state, keep)
             problem.keep(keep)
 
@@ -99,48 +88,54 @@ def solve(
         _checked_state(name, state, len(rows))
         _check_proposal(name, proposed, y)
         # a lost sample waits at its best iterate until the next synchronisation, so f is never called outside the reals
-        lost = ~proposed.isfinite().all(dim=-1)
-        y = torch.where(lost[:, None], best.y, proposed)
+        lost = (proposed * 0).sum(dim=1, keepdim=True) != 0  # 0 x inf and 0 x NaN are NaN
+        y = torch.where(lost, best[:, : y.shape[1]], proposed)
 
-    if not trace:
-        return solution
-    return dataclasses.replace(solution, trace=torch.stack(history) if history else y.new_empty((0, batch)))
-
-
-def _unsolved(y0: Tensor) -> Solution:
-    """Return a solution to be filled in: at y0, no residual known, nothing spent."""
-    batch = y0.shape[:1]
-    residual, relative = (y0.new_full(batch, math.inf) for _ in range(2))
-    steps, evaluations, jacobians = (y0.new_zeros(batch, dtype=torch.int64) for _ in range(3))
-    status = y0.new_full(batch, Status.NON_FINITE, dtype=torch.int8)
-    return Solution(y0.detach().clone(), status, residual, relative, steps, evaluations, jacobians)
+    recorded = None
+    if trace:
+        recorded = torch.stack(history) if history else y.new_empty((0, batch))
+    return ledger.solution(shape, recorded)
 
 
-def _better(
-    best: _Best, y: Tensor, residual: Tensor, size: Tensor, tolerance: Tensor, usable: Tensor, converged: Tensor
-) -> _Best:
+class _Ledger:
+    """What is known of all samples: the best iterate of each, its residual, how its solve ended, and what it cost.
+
+    An iterate's row holds y, its residual, ``||f(y)||``, and the residual in units of the tolerance: packed into one
+    tensor ``[B, N + 3]``, so that keeping, dropping and filing rows is one operation each.
+    """
+
+    def __init__(self, y0: Tensor) -> None:
+        batch = len(y0)
+        self._best = torch.cat([y0, y0.new_full((batch, 3), math.inf)], dim=1)
+        self._status = y0.new_full((batch,), Status.NON_FINITE, dtype=torch.int8)
+        self._entry = y0.new_zeros(batch, dtype=torch.int64)
+        self._spent = [(0, 0, 0)]  # steps, evaluations and Jacobians at each time of filing
+
+    def file(self, rows: Tensor, best: Tensor, usable: Tensor, converged: Tensor, step: int, problem: Problem) -> None:
+        """Write what is known of the samples ``rows``."""
+        status = torch.where(usable, Status.MAX_STEPS, Status.NON_FINITE).masked_fill(converged, Status.CONVERGED)
+        self._best.index_copy_(0, rows, best)
+        self._status.index_copy_(0, rows, status.squeeze(1).to(torch.int8))
+        self._entry.index_fill_(0, rows, len(self._spent))
+        self._spent.append((step, problem.evaluations, problem.jacobians))
+
+    def solution(self, shape: Sequence[int], trace: Tensor | None) -> Solution:
+        """Return all of it."""
+        value, (residual, size) = self._best[:, :-3], self._best[:, -3:-1].unbind(1)
+        relative = torch.where(residual == 0, 0.0, residual / size)
+        relative = torch.where(residual.isinf(), torch.inf, relative)
+        spent = torch.tensor(self._spent, device=value.device)[self._entry]
+        return Solution(
+            value.reshape(-1, *shape), self._status, residual.clone(), relative, *spent.unbind(1), trace=trace
+        )
+
+
+def _better(best: Tensor, y: Tensor, residual: Tensor, size: Tensor, tolerance: Tensor, converged: Tensor) -> Tensor:
     """Replace the best iterate of each sample that improved; a sample that converged always takes this iterate."""
     # the floor keeps the ratio finite where both tolerances are zero, and then ranks by the residual alone
     ratio = residual / tolerance.clamp_min(torch.finfo(y.dtype).tiny ** 0.5)
-    improved = usable & ((ratio < best.ratio) | converged)
-    return _Best(
-        y=torch.where(improved[:, None], y, best.y),
-        residual=torch.where(improved, residual, best.residual),
-        size=torch.where(improved, size, best.size),
-        ratio=torch.where(improved, ratio, best.ratio),
-    )
-
-
-def _file(solution: Solution, rows: Tensor, best: _Best, status: Tensor, step: int, problem: Problem) -> None:
-    """Write what is known of the samples ``rows`` into the solution."""
-    solution.value.index_copy_(0, rows, best.y.reshape(-1, *solution.value.shape[1:]))
-    solution.status.index_copy_(0, rows, status.to(torch.int8))
-    solution.residual.index_copy_(0, rows, best.residual)
-    relative = torch.where(best.residual == 0, 0.0, best.residual / best.size)
-    solution.relative_residual.index_copy_(0, rows, torch.where(best.residual.isinf(), torch.inf, relative))
-    solution.steps.index_fill_(0, rows, step)
-    solution.evaluations.index_fill_(0, rows, problem.evaluations)
-    solution.jacobians.index_fill_(0, rows, problem.jacobians)
+    improved = converged | (ratio < best[:, -1:])  # false where the residual is not finite
+    return torch.where(improved, torch.cat([y, residual, size, ratio], dim=1), best)
 
 
 def _select(state: Any, keep: Tensor) -> Any:

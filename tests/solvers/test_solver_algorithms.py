@@ -63,7 +63,7 @@ def test_broyden_meets_the_newest_secant_condition_after_a_restart():
         fy_next = torch.randn(4, 5, generator=generator, dtype=torch.float64)
         _, after = solver.step(None, state, proposed, fy_next)
         dg = (fy_next - proposed) - (fy - y)
-        inverse = (after.u.transpose(1, 2) @ after.v) - torch.eye(5, dtype=torch.float64)
+        inverse = -(torch.eye(5, dtype=torch.float64) + after.u.transpose(1, 2) @ after.v)
         assert torch.allclose((inverse @ dg[..., None])[..., 0], proposed - y, atol=EXACT_SYSTEM)
         ranks.append(after.u.shape[1])
         y, fy = proposed, fy_next

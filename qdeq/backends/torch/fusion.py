@@ -119,18 +119,27 @@ class FusedCircuit:
 
     @staticmethod
     def _stack(drafts: Sequence[_Draft]) -> tuple[np.ndarray, ...]:
-        """Pad all blocks with identities to one number of factors: ``[3, K, L, D, D]``, and ``[K, L]`` three times."""
+        """Return the distinct factors ``[U, 3, D, D]``, and for each block's each factor, ``[K, L]``, which it is.
+
+        Its angle's index, scale and offset follow, ``[K, L]`` each. All blocks are padded with identities to one number
+        of factors. The layers of an ansatz repeat their factors, so that the table does not grow with the depth.
+        """
         if not drafts:
             return ()
         length, dim = max(len(draft.factors) for draft in drafts), len(drafts[0].leading)
-        parts = np.zeros((3, len(drafts), length, dim, dim), dtype=complex)
-        parts[0] = np.eye(dim)
-        index, scale, offset = (np.zeros((len(drafts), length)) for _ in range(3))
+        identity = np.zeros((3, dim, dim), dtype=complex)
+        identity[0] = np.eye(dim)
+        distinct = {identity.tobytes(): 0}
+        table = [identity]
+        which, index, scale, offset = (np.zeros((len(drafts), length)) for _ in range(4))
         for k, draft in enumerate(drafts):
             for at, factor in enumerate(draft.factors):
-                parts[:, k, at] = factor
+                factor = factor + 0.0  # -0.0 is 0.0
+                which[k, at] = distinct.setdefault(factor.tobytes(), len(table))
+                if which[k, at] == len(table):
+                    table.append(factor)
                 index[k, at], scale[k, at], offset[k, at] = draft.angles[at]
-        return parts, index, scale, offset
+        return np.stack(table), which, index, scale, offset
 
     def matrices(self, weights: Tensor) -> Tensor:
         """Return the blocks' unitaries ``[K, D, D]`` at the weights ``[P]``, differentiable.
@@ -139,8 +148,8 @@ class FusedCircuit:
         """
         if not self.blocks:
             return weights.new_zeros(0)
-        parts = self._on(weights)[0]
-        _, blocks, length, dim, _ = parts.shape
+        table, which = self._on(weights)[:2]
+        (blocks, length), dim = which.shape, table.shape[-1]
         if blocks * length * dim * dim <= MAX_KEPT:
             return self._product(weights, slice(None), slice(None))
         group = max(1, MAX_KEPT // (PIECE * dim * dim))
@@ -156,11 +165,11 @@ class FusedCircuit:
 
     def _product(self, weights: Tensor, blocks: slice, factors: slice) -> Tensor:
         """Return the products of some factors of some blocks: all at once, then pairwise."""
-        parts, index, scale, offset = self._on(weights)
-        index, scale, offset = (table[blocks, factors] for table in (index, scale, offset))
+        table, *columns = self._on(weights)
+        which, index, scale, offset = (column[blocks, factors] for column in columns)
         angles = weights[index] * scale + offset if len(weights) else offset
         cos, sin = torch.cos(angles)[..., None, None], torch.sin(angles)[..., None, None]
-        constant, even_part, odd_part = parts[:, blocks, factors]
+        constant, even_part, odd_part = table[which].unbind(2)
         product = constant + cos * even_part + sin * odd_part
         while product.shape[1] > 1:
             last = product[:, -1:] if product.shape[1] % 2 else None
@@ -183,10 +192,11 @@ class FusedCircuit:
     def _on(self, weights: Tensor) -> tuple[Tensor, ...]:
         place = (weights.dtype, weights.device)
         if place not in self._cache:
-            parts, index, scale, offset = self._constants
+            table, which, index, scale, offset = self._constants
             kind = torch.complex64 if weights.dtype == torch.float32 else torch.complex128
             self._cache[place] = (
-                torch.from_numpy(parts).to(dtype=kind, device=weights.device),
+                torch.from_numpy(table).to(dtype=kind, device=weights.device),
+                torch.from_numpy(which).to(dtype=torch.long, device=weights.device),
                 torch.from_numpy(index).to(dtype=torch.long, device=weights.device),
                 torch.from_numpy(scale).to(weights),
                 torch.from_numpy(offset).to(weights),
