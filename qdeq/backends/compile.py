@@ -6,7 +6,7 @@ The encoder's states span a few columns. A backend runs the ansatz on those; the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
@@ -243,10 +243,27 @@ def _diagonal_forms(columns: Tensor, strings: Sequence[PauliString], num_qubits:
             weighed = signs.to(columns)[:, :, None] * columns
             parts.append(_real_product(columns[None], weighed) if real else columns.mH @ weighed)
         else:
-            grams = _real_product(blocks, blocks) if real else blocks.mH @ blocks
+            grams = _gram(torch.cat([blocks.real, blocks.imag], dim=-2)) if real else blocks.mH @ blocks
             parts.append(torch.tensordot(signs.to(grams), grams, dims=1))
     order = torch.tensor([*high, *low, *mixed], device=columns.device).argsort()
     return torch.cat(parts)[order]
+
+
+class _Gram(torch.autograd.Function):
+    """``XᵀX`` of real matrices; its backward pass takes one product where autograd's takes two."""
+
+    @staticmethod
+    def forward(ctx, x):  # type: ignore[no-untyped-def]
+        ctx.save_for_backward(x)
+        return x.mT @ x
+
+    @staticmethod
+    def backward(ctx, gradient):  # type: ignore[no-untyped-def]
+        (x,) = ctx.saved_tensors
+        return x @ (gradient + gradient.mT)
+
+
+_gram: Callable[[Tensor], Tensor] = _Gram.apply
 
 
 def _real_product(left: Tensor, right: Tensor) -> Tensor:

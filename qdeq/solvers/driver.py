@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from qdeq.errors import SolverError
-from qdeq.solvers.base import Problem, Solver, describe
+from qdeq.solvers.base import CompositeSolver, Problem, Solver, describe
 from qdeq.solvers.solution import Solution, Status
 
 
@@ -44,6 +44,8 @@ def solve(
         SolverError: ``y0`` or ``args`` cannot be a batch, or f or the solver returned another shape or dtype.
     """
     args = tuple(args)
+    if isinstance(solver, CompositeSolver):
+        return solver.solve(f, y0, args, trace=trace)
     name = type(solver).__name__
     _check_inputs(name, y0, args)
     batch, shape = y0.shape[0], y0.shape[1:]
@@ -124,10 +126,9 @@ class _Ledger:
         value, (residual, size) = self._best[:, :-3], self._best[:, -3:-1].unbind(1)
         relative = torch.where(residual == 0, 0.0, residual / size)
         relative = torch.where(residual.isinf(), torch.inf, relative)
-        spent = torch.tensor(self._spent, device=value.device)[self._entry]
-        return Solution(
-            value.reshape(-1, *shape), self._status, residual.clone(), relative, *spent.unbind(1), trace=trace
-        )
+        steps, evaluations, jacobians = torch.tensor(self._spent, device=value.device)[self._entry].unbind(1)
+        value = value.reshape(-1, *shape).contiguous()
+        return Solution(value, self._status, residual.clone(), relative, steps, evaluations, jacobians, trace=trace)
 
 
 def _better(best: Tensor, y: Tensor, residual: Tensor, size: Tensor, tolerance: Tensor, converged: Tensor) -> Tensor:

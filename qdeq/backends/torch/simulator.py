@@ -12,6 +12,7 @@ from torch import Tensor
 from qdeq.backends.base import FrozenFunction, check_inputs
 from qdeq.backends.compile import rotate_basis
 from qdeq.backends.torch.fusion import FusedCircuit
+from qdeq.backends.torch.monomial import Monomial, apply_diagonal, is_diagonal
 from qdeq.circuit import Circuit, Gate, Input, Weight
 from qdeq.gates import GATES
 from qdeq.observables import MeasurementGroup, Observable, measurement_groups
@@ -83,12 +84,12 @@ class _Plan:
     Attributes:
         tables: The gates with inputs, by type, so that all matrices of one type are built by one call.
         product: For each qubit, the gates with inputs that are its first ones: together they make a product state.
-        steps: After these: a run of gates without inputs, fused, or the position of a gate with inputs.
+        steps: After these: a run of gates without inputs, as one, or the position of a gate with inputs.
     """
 
     tables: tuple[tuple[str, _AngleTable], ...]
     product: tuple[tuple[int, ...], ...]
-    steps: tuple[FusedCircuit | int, ...]
+    steps: tuple[FusedCircuit | Monomial | int, ...]
 
 
 @lru_cache(maxsize=256)
@@ -96,12 +97,13 @@ def _plan(circuit: Circuit) -> _Plan:
     by_name: dict[str, list[int]] = {}
     product: list[list[int]] = [[] for _ in range(circuit.num_qubits)]
     touched = set(range(circuit.num_qubits)) if circuit.encoding is not None else set()
-    steps: list[FusedCircuit | int] = []
+    steps: list[FusedCircuit | Monomial | int] = []
     run: list[Gate] = []
 
     def close() -> None:
         if run:
-            steps.append(FusedCircuit(tuple(run), circuit.num_qubits))
+            kind = Monomial if Monomial.fits(run) else FusedCircuit
+            steps.append(kind(tuple(run), circuit.num_qubits))
             run.clear()
 
     for position, gate in enumerate(circuit.gates):
@@ -175,7 +177,9 @@ class Simulation(FrozenFunction):
         state = self._initial(inputs, matrices)
         for step in self._steps:
             if isinstance(step, int):
-                state = _apply_each(state, matrices[step], self._circuit.gates[step].qubits, self._circuit.num_qubits)
+                state = _apply_each(state, matrices[step], self._circuit.gates[step], self._circuit.num_qubits)
+            elif isinstance(step, Monomial):
+                state = step.propagate(state)
             else:
                 fused, unitaries = step
                 state = fused.propagate(state, unitaries)
@@ -200,8 +204,11 @@ class Simulation(FrozenFunction):
         return state
 
 
-def _apply_each(state: Tensor, matrix: Tensor, qubits: Sequence[int], num_qubits: int) -> Tensor:
+def _apply_each(state: Tensor, matrix: Tensor, gate: Gate, num_qubits: int) -> Tensor:
     """Apply a matrix of its own ``[B, 2^k, 2^k]`` to each of the states ``[2^n, B]``."""
+    qubits = gate.qubits
+    if is_diagonal(gate.name):
+        return apply_diagonal(state, matrix.diagonal(dim1=1, dim2=2), qubits, num_qubits)
     count, batch = len(qubits), state.shape[1]
     tensor = state.reshape(*(2,) * num_qubits, batch)
     front = tensor.movedim(list(qubits), list(range(count)))
