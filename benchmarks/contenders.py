@@ -40,6 +40,14 @@ class Contender(ABC):
         self.x, self.labels = data_of(cell)
         self.parameters = [self.model.weights, *self.model.readout.parameters()]
         self.optimizer = torch.optim.Adam(self.parameters, lr=LEARNING_RATE)
+        self._first = [parameter.detach().clone() for parameter in self.parameters]
+
+    def reset(self) -> None:
+        """Go back to the first weights, so that who makes more steps is not timed on another problem."""
+        self.optimizer.state.clear()
+        with torch.no_grad():
+            for parameter, first in zip(self.parameters, self._first, strict=True):
+                parameter.copy_(first)
 
     @staticmethod
     def needed_bytes(cell: Cell) -> float:

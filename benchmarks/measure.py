@@ -161,13 +161,13 @@ def run_cell(
 ) -> tuple[list[Result], dict[str, float] | None]:
     """Measure the contenders in one cell.
 
-    All are checked against qdeq's compiled path from one common equilibrium; then, after a warm-up step each, they take
-    turns, one step at a time, so that a machine that slows down slows all of them. Only one works at any time.
+    All are checked against qdeq's compiled path from one common equilibrium; then, after a warm-up, they take turns, so
+    that a machine that slows down slows all of them. Only one works at any time.
 
     Args:
         cell: The cell.
         contenders: Names; ``qdeq`` should be among them, for it is what the others are checked against.
-        repetitions: Timed steps of each.
+        repetitions: Turns of each: a step, or as many in a row as take a tenth of a second.
         threads: PyTorch's threads.
         limit: Seconds for one contender, all its steps together; it may end with fewer repetitions.
         note: Called with what is being done.
@@ -198,17 +198,17 @@ def run_cell(
                     reply = process.ask("check", folder=folder, made_by=name == "qdeq")
                     if reply is not None:
                         process.result.loss, gradients[name] = reply["loss"], reply["gradient"]
-                warm = process.ask("step")
+                warm = process.ask("turn")
                 if warm is not None and name == "qdeq":
                     expected = warm["evaluations"]
             _compare(processes, gradients)
             for repetition in range(repetitions):
-                note(f"{cell.name} {cell.device}: step {repetition + 1} of {repetitions}")
+                note(f"{cell.name} {cell.device}: turn {repetition + 1} of {repetitions}")
                 for process in processes:
                     usual = process.result.median
                     if process.left <= (0 if math.isnan(usual) else 1.2 * usual):
                         continue
-                    _file(process, process.ask("step"))
+                    _file(process, process.ask("turn"))
             for process in processes:
                 if with_floor and process.result.contender == "qdeq" and process.result.seconds:
                     note(f"{cell.name} {cell.device}: floor")
@@ -223,7 +223,7 @@ def run_cell(
 def _file(process: Process, reply: dict[str, Any] | None) -> None:
     if reply is not None:
         result = process.result
-        result.seconds.append(reply["seconds"])
+        result.seconds.extend(reply["seconds"])
         result.peak_bytes = reply["peak_bytes"]
         result.nan_loss = result.nan_loss or math.isnan(reply["loss"])
         result.evaluations, result.failed = reply["evaluations"], reply["failed"]

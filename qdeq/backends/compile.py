@@ -141,24 +141,20 @@ def _column_phases(analysis: Analysis) -> Tensor:
 
 def product_encoding(analysis: Analysis, num_inputs: int, like: Tensor) -> ProductEncoding:
     """Return the encoder's angles as an affine function of the inputs."""
-    slopes: list[Tensor] = []
-    offsets: list[float] = []
-    qubits: list[tuple[int, tuple[tuple[str, int], ...]]] = []
-    for qubit, turns in analysis.product:
-        rotations = []
-        for axis, gates in turns:
-            slope, offset = torch.zeros(num_inputs, dtype=torch.float64), 0.0
+    order = ProductEncoding.columns([tuple(axis for axis, _ in turns) for _, turns in analysis.product])
+    column = {rotation: number for number, rotation in enumerate(order)}
+    slope = torch.zeros(num_inputs, len(order), dtype=torch.float64)
+    offset = torch.zeros(len(order), dtype=torch.float64)
+    qubits = []
+    for position, (qubit, turns) in enumerate(analysis.product):
+        for step, (_, gates) in enumerate(turns):
             for gate in gates:
                 (angle,) = gate.angles
                 assert isinstance(angle, Input)
-                slope[angle.index] += angle.scale
-                offset += angle.offset
-            rotations.append((axis, len(slopes)))
-            slopes.append(slope)
-            offsets.append(offset)
-        qubits.append((qubit, tuple(rotations)))
-    matrix = torch.stack(slopes, dim=1) if slopes else torch.zeros(num_inputs, 0)
-    return ProductEncoding(matrix.to(like), torch.tensor(offsets, dtype=torch.float64).to(like), tuple(qubits))
+                slope[angle.index, column[position, step]] += angle.scale
+                offset[column[position, step]] += angle.offset
+        qubits.append((qubit, tuple((axis, column[position, step]) for step, (axis, _) in enumerate(turns))))
+    return ProductEncoding(slope.to(like), offset.to(like), tuple(qubits))
 
 
 def _bloch_tensor(forms: Tensor, encoding: ProductEncoding) -> Tensor:

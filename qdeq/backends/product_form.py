@@ -24,7 +24,8 @@ class ProductEncoding:
     """Single-qubit rotations by inputs, as angles ``v E + e_0`` and who turns what about which axis.
 
     Attributes:
-        slope: E, ``[I, G]``; rotations about one axis in a row are one.
+        slope: E, ``[I, G]``; rotations about one axis in a row are one. Qubits with the same axes stand together, and
+            among them first the first rotation of each, then the second: see :meth:`columns`.
         offset: ``e_0``, ``[G]``.
         qubits: For each qubit that the inputs move, in order: its number and its rotations ``(axis, column of E)``. A
             first rotation about Z has no effect on ``|0>`` and is left out.
@@ -33,6 +34,17 @@ class ProductEncoding:
     slope: Tensor
     offset: Tensor
     qubits: tuple[tuple[int, tuple[tuple[str, int], ...]], ...]
+
+    @staticmethod
+    def columns(axes: Sequence[tuple[str, ...]]) -> list[tuple[int, int]]:
+        """Return the order of E's columns for qubits with these axes: pairs of a qubit's position and its rotation."""
+        return [
+            (position, step)
+            for alike in dict.fromkeys(axes)
+            for step in range(len(alike))
+            for position, own in enumerate(axes)
+            if own == alike
+        ]
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -45,24 +57,12 @@ class ProductEncoding:
         return prod(self.sizes)
 
     @cached_property
-    def _alike(self) -> list[tuple[tuple[str, ...], list[int], list[Tensor]]]:
-        """Qubits with the same axes turn together: the axes, the qubits' positions, and per axis their columns."""
+    def _alike(self) -> list[tuple[tuple[str, ...], list[int]]]:
+        """Qubits with the same axes turn together: the axes, and the qubits' positions."""
         found: dict[tuple[str, ...], list[int]] = {}
         for position, (_, rotations) in enumerate(self.qubits):
             found.setdefault(tuple(axis for axis, _ in rotations), []).append(position)
-        return [
-            (
-                axes,
-                positions,
-                [
-                    torch.tensor(
-                        [self.qubits[position][1][step][1] for position in positions], device=self.slope.device
-                    )
-                    for step in range(len(axes))
-                ],
-            )
-            for axes, positions in found.items()
-        ]
+        return list(found.items())
 
     def vectors(self, angles: Tensor, *, tangents: bool = False) -> list[Tensor]:
         """Return each moved qubit's vector at angles ``[B, G]``, as ``[B, 3 or 4, 1]``.
@@ -71,12 +71,16 @@ class ProductEncoding:
         """
         turn = torch.polar(torch.ones_like(angles), angles)  # cos + i sin
         vectors: list[Tensor | None] = [None] * len(self.qubits)
-        for axes, positions, columns in self._alike:
-            parts = _rotated(axes, [turn.index_select(1, chosen) for chosen in columns], tangents)
-            one = torch.zeros_like(parts[0])
-            one[..., 0] = 1
-            stacked = torch.stack([one, *parts], dim=2)
-            for position, vector in zip(positions, stacked.unbind(1), strict=True):
+        first = 0
+        for axes, positions in self._alike:
+            width = len(positions)
+            turns = turn[:, first : first + len(axes) * width].split(width, dim=1)
+            first += len(axes) * width
+            parts = _rotated(axes, turns, tangents)
+            one = torch.ones_like(parts[0])
+            if tangents:
+                one[..., 1:] = 0
+            for position, vector in zip(positions, torch.stack([one, *parts], dim=2).unbind(1), strict=True):
                 vectors[position] = vector
         return vectors  # type: ignore[return-value]
 
@@ -184,11 +188,11 @@ class _InjectedProduct:
         self._slope = slope
 
     def __call__(self, y: Tensor, angles: Tensor) -> Tensor:
-        return self._form.at_angles(angles + y @ self._slope)
+        return self._form.at_angles(torch.addmm(angles, y, self._slope))
 
     def jacobian(self, y: Tensor, angles: Tensor, *, create_graph: bool = False) -> Tensor:
         """Return ``∂f/∂y`` ``[B, O, n]``."""
-        inner = self._form.jacobian_at_angles(angles + y @ self._slope, create_graph=create_graph)
+        inner = self._form.jacobian_at_angles(torch.addmm(angles, y, self._slope), create_graph=create_graph)
         return inner @ self._slope.mT
 
 

@@ -40,7 +40,7 @@ def test_raw_figures_are_whole(folder):
     compiled, circuits = cell["contenders"]
     assert written["machine"]["versions"]["torch"] == torch.__version__
     assert compiled["reason"] is None
-    assert len(compiled["seconds"]) == 1
+    assert len(compiled["seconds"]) >= 1
     assert compiled["evaluations"] > 1
     assert cell["floor"]["floor_seconds"] > 0
     assert circuits["agrees"]
