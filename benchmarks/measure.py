@@ -167,7 +167,7 @@ def run_cell(
     Args:
         cell: The cell.
         contenders: Names; ``qdeq`` should be among them, for it is what the others are checked against.
-        repetitions: Turns of each: a step, or as many in a row as take a tenth of a second.
+        repetitions: Turns of each: a step, or as many in a row as take half a second.
         threads: PyTorch's threads.
         limit: Seconds for one contender, all its steps together; it may end with fewer repetitions.
         note: Called with what is being done.

@@ -26,7 +26,7 @@ def parser() -> argparse.ArgumentParser:
     which.add_argument("--cells", nargs="+", metavar="CELL", help="qubits:encoding[:batch[:depth]], e.g. 10:angle:32:4")
     which.add_argument("--profile", nargs=2, metavar=("N", "ENCODING"), help="where the time of qdeq's step goes")
     parse.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=list(TIMED), metavar="NAME")
-    parse.add_argument("--repetitions", type=int, default=15, help="turns of each contender: a step, or as many as take 0.1 s (%(default)s)")
+    parse.add_argument("--repetitions", type=int, default=15, help="turns of 0.5 s or a step (%(default)s)")
     parse.add_argument(
         "--time-limit", type=float, default=120, help="seconds for one contender in one cell, all steps (%(default)s)"
     )

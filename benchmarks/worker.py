@@ -22,7 +22,7 @@ from benchmarks.memory_meter import Meter, limit_memory
 from benchmarks.problem import Cell
 
 WARM_UP = Cell(4, "amplitude", batch=2)
-TURN_SECONDS = 0.1
+TURN_SECONDS = 0.5
 """A step of a few milliseconds right after another process's work would be timed with cold caches."""
 PROBE_SAMPLES = {"lightning": (1, 3)}
 

@@ -1,7 +1,8 @@
 """What MkDocs takes from the code at build time, so that nothing is written twice.
 
 * one reference page for each public module;
-* ``<!-- spec -->``, ``<!-- options qdeq.solvers -->``, ``<!-- gates -->`` and ``<!-- cli -->`` become tables;
+* ``<!-- spec -->``, ``<!-- options qdeq.solvers -->``, ``<!-- adjoints -->``, ``<!-- gates -->``, ``<!-- cli -->``,
+  ``<!-- problems -->`` and ``<!-- checks solvers -->`` become tables;
 * LaTeX becomes MathML, which browsers draw without a script.
 """
 
@@ -23,6 +24,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 import qdeq
+from qdeq.adjoints import ADJOINTS
 from qdeq.errors import PluginError
 from qdeq.gates import GATES
 from qdeq.plugins import Registry
@@ -61,7 +63,15 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Fill in the tables."""
-    makers = {"spec": spec_tables, "options": option_tables, "gates": gate_table, "cli": command_reference}
+    makers = {
+        "spec": spec_tables,
+        "options": option_tables,
+        "adjoints": adjoint_tables,
+        "gates": gate_table,
+        "cli": command_reference,
+        "problems": problem_table,
+        "checks": check_table,
+    }
 
     def fill(match: re.Match[str]) -> str:
         return makers[match[1]](*match[2].split())
@@ -130,14 +140,24 @@ def option_tables(group: str) -> str:
             continue
         if not plugin.__module__.startswith("qdeq."):
             continue  # installed by chance beside the documentation's tools
-        lines += ["", f"### `{name}` {{ #{group.rsplit('.', 1)[-1]}-{name} }}", "", _summary(plugin), ""]
-        fields: dict[str, FieldInfo] = plugin.__pydantic_fields__
-        schemas = TypeAdapter(plugin).json_schema().get("properties", {})
-        lines += _header() if fields else ["No options."]
-        for option, field in fields.items():
-            kind = _words(schemas[option], {})
-            lines.append(f"| `{option}` | {_cell(kind)} | {_default(field)} | {_cell(field.description)} |")
+        lines += _options(plugin, name, group.rsplit(".", 1)[-1])
     return "\n".join(lines)
+
+
+def adjoint_tables() -> str:
+    """Return a table of options for each adjoint that is no solver."""
+    return "\n".join(line for name, adjoint in ADJOINTS.items() for line in _options(adjoint, name, "adjoints"))
+
+
+def _options(plugin: Any, name: str, kind: str) -> list[str]:
+    lines = ["", f"### `{name}` {{ #{kind}-{name} }}", "", _summary(plugin), ""]
+    fields: dict[str, FieldInfo] = plugin.__pydantic_fields__
+    schemas = TypeAdapter(plugin).json_schema().get("properties", {})
+    lines += _header() if fields else ["No options."]
+    for option, field in fields.items():
+        words = _words(schemas[option], {})
+        lines.append(f"| `{option}` | {_cell(words)} | {_default(field)} | {_cell(field.description)} |")
+    return lines
 
 
 def gate_table() -> str:
@@ -148,6 +168,29 @@ def gate_table() -> str:
         parts = " · ".join(name for name, _, _ in row.decomposition) or "-"
         lines.append(f"| `{row.name}` | {row.num_qubits} | {', '.join(row.parameters) or '-'} | {rule} | {parts} |")
     return "\n".join(lines)
+
+
+def problem_table() -> str:
+    """Return the table of fixed-point problems that solvers are tried on."""
+    from qdeq.testing.problems import PROBLEMS
+
+    lines = ["| problem | f(y) | known answer | what it asks | must converge |", "| --- | --- | --- | --- | --- |"]
+    for row in PROBLEMS:
+        must = "yes" if row.required else ""
+        lines.append(f"| `{row.name}` | {row.equation} | {row.answer} | {row.asks} | {must} |")
+    return "\n".join(lines)
+
+
+def check_table(kit: str) -> str:
+    """Return what each check of the kit for ``solvers`` or ``backends`` proves."""
+    from qdeq.testing import backends, harness, solver_harness, solvers
+
+    order, checks = {
+        "solvers": (solvers.CHECK_NAMES, solver_harness.SOLVER_CHECKS),
+        "backends": (backends.CHECK_NAMES, harness.CHECKS),
+    }[kit]
+    rows = [f"| `{name}` | {_cell(checks[name].proves)} |" for name in order]
+    return "\n".join(["| check | proves |", "| --- | --- |", *rows])
 
 
 def command_reference() -> str:

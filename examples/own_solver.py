@@ -1,6 +1,8 @@
-"""A solver of one's own in thirty lines: Aitken's delta-squared process, component by component.
+"""A solver of one's own in forty lines: Aitken's delta-squared process, component by component.
 
-In a package it would be registered under the entry-point group ``qdeq.solvers``, and any experiment file could name it.
+It takes components for uncoupled, so it may diverge where plain iteration converges; ``qdeq.testing.check_solver`` says
+so. In a package it would be registered under the entry-point group ``qdeq.solvers``, and any experiment file could name
+it.
 """
 
 from typing import Annotated, Any, NamedTuple
@@ -22,6 +24,11 @@ class Aitken(Solver):
     """Steffensen's ``y - (f(y) - y)² / (f(f(y)) - 2 f(y) + y)`` in every component; two evaluations a step."""
 
     floor: Annotated[float, Field(gt=0, description="Smallest |denominator|; below it the step is plain.")] = 1e-6
+
+    @property
+    def evaluations_per_step(self) -> int:
+        """The loop's at y, and the step's at f(y)."""
+        return 2
 
     def init(self, y0: Tensor, f0: Tensor) -> AitkenState:
         """Return the empty state."""

@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Any
 from qdeq._version import __version__
 
 if TYPE_CHECKING:
-    from qdeq.adjoints import Adjoint, AdjointRecord, DenseAdjoint, IterativeAdjoint
+    from qdeq.adjoints import (
+        Adjoint,
+        AdjointRecord,
+        DenseAdjoint,
+        GmresAdjoint,
+        IterativeAdjoint,
+        JacobianFreeAdjoint,
+        PhantomAdjoint,
+        UnrolledAdjoint,
+        get_adjoint,
+    )
     from qdeq.backends import Backend, Capabilities, ShotKey, get_backend
     from qdeq.circuit import AmplitudeEncoding, Circuit, Gate, Input, Weight
     from qdeq.data import load_dataset, prepare
@@ -28,7 +38,17 @@ if TYPE_CHECKING:
 _MODULE_OF = {
     name: module
     for module, names in {
-        "qdeq.adjoints": ("Adjoint", "AdjointRecord", "DenseAdjoint", "IterativeAdjoint"),
+        "qdeq.adjoints": (
+            "Adjoint",
+            "AdjointRecord",
+            "DenseAdjoint",
+            "GmresAdjoint",
+            "IterativeAdjoint",
+            "JacobianFreeAdjoint",
+            "PhantomAdjoint",
+            "UnrolledAdjoint",
+            "get_adjoint",
+        ),
         "qdeq.backends": ("Backend", "Capabilities", "ShotKey", "get_backend"),
         "qdeq.circuit": ("AmplitudeEncoding", "Circuit", "Gate", "Input", "Weight"),
         "qdeq.data": ("load_dataset", "prepare"),
@@ -59,12 +79,15 @@ __all__ = [
     "Equilibrium",
     "ExperimentSpec",
     "Gate",
+    "GmresAdjoint",
     "InjectedFunction",
     "Input",
     "IterativeAdjoint",
+    "JacobianFreeAdjoint",
     "Naive",
     "PauliString",
     "PauliSum",
+    "PhantomAdjoint",
     "Prediction",
     "QDEQClassifier",
     "QdeqError",
@@ -74,12 +97,14 @@ __all__ = [
     "Solution",
     "Solver",
     "Status",
+    "UnrolledAdjoint",
     "Weight",
     "X",
     "Y",
     "Z",
     "__version__",
     "evaluate_run",
+    "get_adjoint",
     "get_backend",
     "get_solver",
     "load_dataset",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from qdeq import library
-from qdeq.adjoints import Adjoint, DenseAdjoint, IterativeAdjoint
+from qdeq.adjoints import Adjoint, get_adjoint
 from qdeq.backends import get_backend
 from qdeq.circuit import Circuit
 from qdeq.data import FeatureSplits, load_dataset, prepare
@@ -48,17 +48,8 @@ def build_circuit(model: ModelSpec) -> Circuit:
 
 
 def build_adjoint(spec: ExperimentSpec) -> Adjoint:
-    """Return the backward solve."""
-    return DenseAdjoint() if spec.adjoint == "dense" else IterativeAdjoint(get_solver(spec.adjoint))
-
-
-SHOT_STEPS = 5
-"""Solver steps under shots, unless the spec says otherwise."""
-
-
-def fixed_steps(spec: ExperimentSpec) -> int | None:
-    """Return the fixed number of solver steps, or None where the solve tests for convergence."""
-    return SHOT_STEPS if spec.solver.fixed_steps is None and spec.shots is not None else spec.solver.fixed_steps
+    """Return how the equilibrium gets its gradient."""
+    return get_adjoint(spec.adjoint)
 
 
 def build_model(spec: ExperimentSpec, num_classes: int) -> QDEQClassifier:
@@ -73,13 +64,16 @@ def build_model(spec: ExperimentSpec, num_classes: int) -> QDEQClassifier:
             fallback=[get_solver(choice) for choice in spec.solver.fallback],
             jacobian_weight=spec.training.jacobian_weight,
             jacobian_estimate=spec.training.jacobian_estimate,
-            fixed_steps=fixed_steps(spec),
+            fixed_steps=spec.solver.fixed_steps,
+            first_shots=spec.solver.first_shots,
+            shots_growth=spec.solver.shots_growth,
         ),
         layers=spec.model.layers,
         num_features=spec.model.qubits**2,
         state_scale=spec.model.state_scale,
         learn_state_scale=spec.model.learn_state_scale,
         dropout=spec.model.dropout,
+        state_dropout=spec.model.state_dropout,
         shots=spec.shots,
         generator=torch_generator(spec.seed, "weights"),
     )

@@ -16,13 +16,37 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from qdeq.errors import CircuitError
-from qdeq.operations import MAX_INDEX, MAX_QUBITS, AmplitudeEncoding, Angle, Gate, Input, Operation, Weight, whole
+from qdeq.operations import (
+    MAX_INDEX,
+    MAX_QUBITS,
+    AmplitudeEncoding,
+    Angle,
+    Channel,
+    Gate,
+    Input,
+    Operation,
+    ReadoutError,
+    Weight,
+    whole,
+)
 from qdeq.preparation import prepare_real
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["MAX_INDEX", "MAX_QUBITS", "AmplitudeEncoding", "Angle", "Circuit", "Gate", "Input", "Operation", "Weight"]
+__all__ = [
+    "MAX_INDEX",
+    "MAX_QUBITS",
+    "AmplitudeEncoding",
+    "Angle",
+    "Channel",
+    "Circuit",
+    "Gate",
+    "Input",
+    "Operation",
+    "ReadoutError",
+    "Weight",
+]
 
 
 @dataclass(frozen=True)
@@ -31,7 +55,8 @@ class Circuit:
 
     Args:
         num_qubits: Size of the register.
-        operations: Gates in time order; an :class:`AmplitudeEncoding` may stand first.
+        operations: Gates, and noise channels, in time order; an :class:`AmplitudeEncoding` may stand first.
+        readout: Errors of the measurement at the end, at most one for a qubit.
 
     Raises:
         CircuitError: A gate acts outside the register, or the encoding does not stand first or does not fit.
@@ -44,6 +69,7 @@ class Circuit:
 
     num_qubits: int
     operations: tuple[Operation, ...] = ()
+    readout: tuple[ReadoutError, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "num_qubits", whole(self.num_qubits, "num_qubits", 1, MAX_QUBITS))
@@ -51,7 +77,7 @@ class Circuit:
         for position, operation in enumerate(self.operations):
             if isinstance(operation, AmplitudeEncoding):
                 self._check_encoding(position, operation)
-            elif isinstance(operation, Gate):
+            elif isinstance(operation, Gate | Channel):
                 if max(operation.qubits) >= self.num_qubits:
                     raise CircuitError(
                         f"operation {position}, {operation.name} on {list(operation.qubits)}: "
@@ -59,7 +85,13 @@ class Circuit:
                     )
             else:
                 found = type(operation).__name__
-                raise CircuitError(f"operation {position} is a {found}; use Gate or AmplitudeEncoding")
+                raise CircuitError(f"operation {position} is a {found}; use Gate, Channel or AmplitudeEncoding")
+        object.__setattr__(self, "readout", tuple(sorted(self.readout, key=lambda error: error.qubit)))
+        measured = [error.qubit for error in self.readout]
+        if len(set(measured)) != len(measured) or any(qubit >= self.num_qubits for qubit in measured):
+            raise CircuitError(
+                f"readout errors on the qubits {measured}: at most one each, and qubits run from 0 to {self.num_qubits - 1}"
+            )
 
     def _check_encoding(self, position: int, encoding: AmplitudeEncoding) -> None:
         if position:
@@ -80,8 +112,18 @@ class Circuit:
 
     @cached_property
     def gates(self) -> tuple[Gate, ...]:
-        """All operations but the amplitude encoding."""
+        """The gates, without noise and amplitude encoding."""
         return tuple(operation for operation in self.operations if isinstance(operation, Gate))
+
+    @cached_property
+    def body(self) -> tuple[Gate | Channel, ...]:
+        """All operations but the amplitude encoding: gates and noise, in time order."""
+        return tuple(operation for operation in self.operations if not isinstance(operation, AmplitudeEncoding))
+
+    @property
+    def noisy(self) -> bool:
+        """Whether there is any noise, on gates or on the measurement."""
+        return len(self.body) > len(self.gates) or bool(self.readout)
 
     @cached_property
     def num_inputs(self) -> int:
@@ -98,12 +140,15 @@ class Circuit:
         return (angle for gate in self.gates for angle in gate.angles)
 
     def __add__(self, other: Circuit) -> Circuit:
-        """Run ``self``, then ``other``. Indices are kept: ``Weight(0)`` on both sides is one and the same weight."""
+        """Run ``self``, then ``other``. Indices are kept: ``Weight(0)`` on both sides is one and the same weight.
+
+        A readout error of either is one of the whole; both cannot have one on the same qubit.
+        """
         if not isinstance(other, Circuit):
             return NotImplemented
         if other.num_qubits != self.num_qubits:
             raise CircuitError(f"cannot add circuits on {self.num_qubits} and {other.num_qubits} qubits")
-        return Circuit(self.num_qubits, self.operations + other.operations)
+        return Circuit(self.num_qubits, self.operations + other.operations, self.readout + other.readout)
 
     def shift_weights(self, by: int) -> Circuit:
         """Return the circuit with every weight index raised by ``by``, to follow another with weights of its own."""
@@ -138,7 +183,7 @@ class Circuit:
         if inputs is None or self.encoding is None or self.encoding.values is not None:
             return circuit
         encoding = replace(self.encoding, values=tuple(inputs[: self.encoding.num_features]))
-        return Circuit(self.num_qubits, (encoding, *circuit.gates))
+        return replace(circuit, operations=(encoding, *circuit.body))
 
     def _map_angles(self, change: Callable[[Angle], Angle]) -> Circuit:
         operations = (
@@ -147,7 +192,7 @@ class Circuit:
             else operation
             for operation in self.operations
         )
-        return Circuit(self.num_qubits, tuple(operations))
+        return replace(self, operations=tuple(operations))
 
     # -- size ---------------------------------------------------------------------------------------------------------
 
@@ -159,7 +204,7 @@ class Circuit:
         """
         if self.encoding is None:
             return self
-        return Circuit(self.num_qubits, (*_preparation(self.num_qubits, self.encoding), *self.gates))
+        return replace(self, operations=(*_preparation(self.num_qubits, self.encoding), *self.body))
 
     def depth(self, *, preparation: bool = False) -> int:
         """Return the number of layers of gates on disjoint qubits.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -10,10 +11,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from qdeq.adjoints import Adjoint, AdjointRecord, DenseAdjoint, attach
+from qdeq.adjoints import Adjoint, AdjointRecord, DenseAdjoint, SolverPath, UnrolledAdjoint, attach
 from qdeq.errors import ConvergenceError, ConvergenceWarning, SolverError
 from qdeq.jacobians import hutchinson_norm, jacobian, squared_norm
-from qdeq.solvers import Broyden, Naive, Solution, Solver, Status, solve
+from qdeq.solvers import Broyden, CompositeSolver, GrowingShots, Naive, Solution, Solver, Status, solve, solve_in_turn
 
 OnFailure = Literal["warn", "raise", "fallback"]
 
@@ -28,6 +29,8 @@ class Equilibrated:
         residual: ``[B]``, ``||f(y) - y||_2`` at ``value``; None where it was not measured (direct layers in training).
         relative_residual: ``[B]``, the same over ``||f(y)||_2``.
         status: ``[B]`` int8, values of :class:`~qdeq.solvers.Status`; None for direct layers.
+        noise: ``[B]``, what shots add to the residual (see :class:`~qdeq.solvers.Solution`); None where f is exact.
+        shots: ``[B]`` int64, shots that the forward solve spent on the sample; None where f is exact, or not solved.
         penalty: Mean over the batch of ``||J||_F² / N``, differentiable; None where it was not asked for.
         adjoint: Filled in by the backward pass; None for direct layers.
     """
@@ -37,6 +40,8 @@ class Equilibrated:
     residual: Tensor | None = None
     relative_residual: Tensor | None = None
     status: Tensor | None = None
+    noise: Tensor | None = None
+    shots: Tensor | None = None
     penalty: Tensor | None = None
     adjoint: AdjointRecord | None = None
 
@@ -44,18 +49,22 @@ class Equilibrated:
 class Equilibrium(nn.Module):
     """Solve ``y = f(y, *args)`` for each sample, and differentiate the solution by the implicit function theorem.
 
-    Memory does not grow with the number of solver steps: only one evaluation of f is recorded.
+    Memory does not grow with the number of solver steps: only one evaluation of f is recorded (but see
+    :mod:`qdeq.adjoints` for gradients of other kinds).
 
     Args:
         solver: The forward solver.
-        adjoint: The backward solve; the exact dense one by default.
-        on_failure: What happens where the forward solve fails: ``"warn"`` and use the best iterate, ``"raise"``, or
-            ``"fallback"`` to the next solver.
+        adjoint: How the solution gets its gradient; the exact dense solve by default.
+        on_failure: What happens where a solve fails: ``"warn"`` and use the best iterate, ``"raise"``, or
+            ``"fallback"``: forward to the next solver, backward to the dense solve.
         fallback: Solvers that failed samples are tried with, in order, each from y0.
         jacobian_weight: Positive to return the Jacobian penalty in training mode. The caller adds it to the loss.
         jacobian_estimate: The penalty from the exact Jacobian, or from one random vector (Hutchinson).
-        fixed_steps: Take exactly so many steps and do not ask whether the solve has converged: under shots no residual
-            falls below the sampling error. The iterate with the smallest measured residual is returned.
+        fixed_steps: Take exactly so many steps, and ask neither whether the solve has converged nor, where f is
+            measured, whether it can. The best iterate is returned.
+        first_shots: Where f is measured, shots of a sample's first evaluations, which then grow up to f's own number
+            (:class:`~qdeq.solvers.GrowingShots`). By default all evaluations have f's own number.
+        shots_growth: Factor by which they grow.
 
     Example:
         >>> layer = Equilibrium(Broyden(rtol=1e-6))
@@ -75,11 +84,21 @@ class Equilibrium(nn.Module):
         jacobian_weight: float = 0.0,
         jacobian_estimate: Literal["exact", "hutchinson"] = "exact",
         fixed_steps: int | None = None,
+        first_shots: int | None = None,
+        shots_growth: float = 4.0,
     ) -> None:
         super().__init__()
         if (on_failure == "fallback") != bool(fallback):
             raise SolverError("on_failure='fallback' and a list of fallback solvers go together")
-        self.fixed_steps = fixed_steps
+        if isinstance(solver, CompositeSolver) and fixed_steps is not None:
+            raise SolverError(f"{type(solver).__name__} cannot take a fixed number of steps: name one of its solvers")
+        if (fallback or isinstance(solver, CompositeSolver)) and isinstance(adjoint, UnrolledAdjoint):
+            raise SolverError("an unrolled gradient follows one solver: leave the fallback solvers out, or the adjoint")
+        if first_shots is not None and fixed_steps is not None:
+            raise SolverError("with fixed_steps nothing is tested that shots could grow by: leave first_shots out")
+        if first_shots is not None and isinstance(adjoint, UnrolledAdjoint):
+            raise SolverError("an unrolled gradient repeats the solve with f's own shots: leave first_shots out")
+        self.fixed_steps, self.first_shots, self.shots_growth = fixed_steps, first_shots, shots_growth
         self.solver = solver or Broyden()
         if fixed_steps is not None:
             self.solver = replace(self.solver, max_steps=fixed_steps, rtol=0.0, atol=0.0)
@@ -115,11 +134,23 @@ class Equilibrium(nn.Module):
         value, penalty = solution.value, None
         if torch.is_grad_enabled():
             usable = solution.residual.isfinite()
-            value = attach(f, solution.value, args, self.adjoint, self.on_failure, record, usable)
+            at_the_last = solution.converged
+            if solution.shots is not None:
+                at_the_last = at_the_last | (solution.status == Status.NOISE_LIMITED)
+            path = SolverPath(self.solver, y0, solution.steps, at_the_last)
+            value = attach(f, solution.value, args, self.adjoint, self.on_failure, record, usable, path)
             if self.training and self.jacobian_weight > 0:
                 penalty = self._penalty(f, solution.value[usable], tuple(arg[usable] for arg in args), generator)
         return Equilibrated(
-            value, solution.evaluations, solution.residual, solution.relative_residual, solution.status, penalty, record
+            value,
+            solution.evaluations,
+            solution.residual,
+            solution.relative_residual,
+            solution.status,
+            solution.noise,
+            solution.shots,
+            penalty,
+            record,
         )
 
     def direct(self, f: Callable[..., Tensor], y0: Tensor, args: Sequence[Tensor] = (), *, layers: int) -> Equilibrated:
@@ -136,20 +167,28 @@ class Equilibrium(nn.Module):
             return Equilibrated(y, spent)
         with torch.no_grad():
             measured = solve(Naive(max_steps=0), f, y, args)  # takes no step: it measures
-        return Equilibrated(y, spent, measured.residual, measured.relative_residual)
+        return Equilibrated(y, spent, measured.residual, measured.relative_residual, noise=measured.noise)
+
+    def most_evaluations(self, shots: int | None = None) -> int:
+        """Return how often a solve evaluates f for a sample at most, where f has so many shots."""
+        growths, reached = 0, self.first_shots
+        while shots is not None and reached is not None and reached < shots:
+            growths, reached = growths + 1, math.ceil(reached * self.shots_growth)
+        solvers = (self.solver, *self.fallback)
+        members = sum(len(getattr(solver, "members", (solver,))) for solver in solvers)  # shots begin anew with each
+        return sum(solver.most_evaluations for solver in solvers) + members * growths
+
+    def as_solved(self, f: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        """Return f as the solver is given it: with shots that grow, where that was asked for."""
+        return f if self.first_shots is None else GrowingShots(f, self.first_shots, self.shots_growth)
 
     def _solve(self, f: Callable[..., Tensor], y0: Tensor, args: tuple[Tensor, ...]) -> Solution:
-        solution = solve(self.solver, f, y0, args)
         if self.fixed_steps is not None:
+            solution = solve(self.solver, f, y0, args)
             ended = solution.status.masked_fill(solution.status == Status.MAX_STEPS, Status.FIXED_STEPS)
             return replace(solution, status=ended)
-        for solver in self.fallback:
-            failed = (~solution.converged).nonzero().squeeze(1)
-            if len(failed) == 0:
-                break
-            again = solve(solver, f, y0[failed], tuple(arg[failed] for arg in args))
-            solution = _merge(solution, again, failed)
-        if not solution.all_converged:
+        solution = solve_in_turn((self.solver, *self.fallback), self.as_solved(f), y0, args)
+        if not solution.all_converged and solution.failed.any():
             if self.on_failure == "raise":
                 raise ConvergenceError(solution.summary())
             warnings.warn(solution.summary(), ConvergenceWarning, stacklevel=3)
@@ -166,23 +205,3 @@ class Equilibrium(nn.Module):
         else:
             norm = hutchinson_norm(f, y, args, generator=generator, create_graph=True)
         return norm.mean() / y[0].numel()
-
-
-def _merge(first: Solution, again: Solution, rows: Tensor) -> Solution:
-    """Put the better of two solves into the rows that were solved again; the work of both counts."""
-    better = again.converged | (again.relative_residual < first.relative_residual[rows])
-    taken, chosen = rows[better], better.nonzero().squeeze(1)
-
-    def put(old: Tensor, new: Tensor) -> Tensor:
-        return old.index_copy(0, taken, new[chosen])
-
-    return replace(
-        first,
-        value=put(first.value, again.value),
-        status=put(first.status, again.status),
-        residual=put(first.residual, again.residual),
-        relative_residual=put(first.relative_residual, again.relative_residual),
-        steps=first.steps.index_add(0, rows, again.steps),
-        evaluations=first.evaluations.index_add(0, rows, again.evaluations),
-        jacobians=first.jacobians.index_add(0, rows, again.jacobians),
-    )

@@ -33,6 +33,18 @@ class UnsupportedError(BackendError):
     """A backend lacks the capability that was asked for; raised before any work is done."""
 
 
+class BudgetError(QdeqError, RuntimeError):
+    """A backend that costs money has no budget, or one that is too small; raised before anything is paid."""
+
+
+class BudgetReached(BudgetError):
+    """The next task would pass a limit of the budget; everything before it was paid for and is kept."""
+
+
+class LedgerError(QdeqError, RuntimeError):
+    """A ledger that is damaged, cannot be written, or is none of qdeq's."""
+
+
 class SolverError(QdeqError, RuntimeError):
     """A solver broke its contract (wrong shape, wrong dtype, unknown option)."""
 

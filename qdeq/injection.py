@@ -34,9 +34,28 @@ class InjectedFunction:
         self._function: Any = function
         self._scale = scale
 
+    @property
+    def shots(self) -> int | None:
+        """Shots of an evaluation; None where q is not measured."""
+        return getattr(self._function, "shots", None)
+
+    @property
+    def settings(self) -> int:
+        """Measurements of so many shots that an evaluation takes."""
+        return getattr(self._function, "settings", 1)
+
+    def at_shots(self, shots: int) -> InjectedFunction:
+        """Return the function with another number of shots."""
+        return InjectedFunction(self._function.at_shots(shots), self._scale)
+
     def __call__(self, y: Tensor, x: Tensor) -> Tensor:
         """Return f ``[B, n]`` at state y ``[B, n]`` and features x ``[B, I]``."""
         return self._function(x + self._scale * upsample(y, x.shape[1]))
+
+    def measure(self, y: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return f and its standard errors, each ``[B, n]``, without a graph."""
+        value, error = self._function.measure(x + self._scale * upsample(y, x.shape[1]))
+        return value, error
 
     def jacobian(self, y: Tensor, x: Tensor, *, create_graph: bool = False) -> Tensor:
         """Return ``∂f/∂y`` ``[B, n, n]``."""

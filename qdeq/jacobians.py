@@ -16,6 +16,16 @@ class NotDifferentiable(ValueError):
     """f's value does not depend on y through autograd."""
 
 
+def require_autograd() -> None:
+    """Refuse to differentiate where autograd is switched off for good, and would find nothing but zeros.
+
+    Raises:
+        NotDifferentiable: Inference mode is on.
+    """
+    if torch.is_inference_mode_enabled():
+        raise NotDifferentiable("derivatives by autograd need torch.no_grad() in place of torch.inference_mode().")
+
+
 def jacobian(f: Callable[..., Tensor], y: Tensor, args: Sequence[Tensor] = (), *, create_graph: bool = False) -> Tensor:
     """Return ``∂f/∂y`` as ``[B, N, N]``, N being the size of one sample's state.
 
@@ -24,7 +34,8 @@ def jacobian(f: Callable[..., Tensor], y: Tensor, args: Sequence[Tensor] = (), *
             used where it has one; otherwise one evaluation and N vector-Jacobian products are.
         y: ``[B, *S]``.
         args: Tensors with the batch first.
-        create_graph: Whether the result can be differentiated; handed on to ``f.jacobian`` where it is set.
+        create_graph: Whether the result can be differentiated, in y too where that has a graph; handed on to
+            ``f.jacobian`` where it is set.
 
     Raises:
         NotDifferentiable: f has no ``jacobian``, and its value does not depend on y through autograd.
@@ -33,8 +44,9 @@ def jacobian(f: Callable[..., Tensor], y: Tensor, args: Sequence[Tensor] = (), *
     if hasattr(f, "jacobian"):
         own: Tensor = f.jacobian(y, *args, create_graph=True) if create_graph else f.jacobian(y, *args)
         return own.reshape(batch, size, size)
+    require_autograd()
     with torch.enable_grad():
-        leaf = y.detach().requires_grad_()
+        leaf = y if create_graph and y.requires_grad else y.detach().requires_grad_()
         value = f(leaf.clone(), *args).reshape(batch, size)  # f may overwrite its argument
         if not value.requires_grad:
             raise NotDifferentiable("f(y) does not depend on y through autograd, so its Jacobian is unknown.")
@@ -50,9 +62,28 @@ def vjp(
     f: Callable[..., Tensor], y: Tensor, cotangent: Tensor, args: Sequence[Tensor] = (), *, create_graph: bool = False
 ) -> Tensor:
     """Return ``uᵀ ∂f/∂y`` ``[B, *S]`` for cotangents u ``[B, *S]``; other arguments as in :func:`jacobian`."""
+    require_autograd()
     with torch.enable_grad():
         leaf = y.detach().requires_grad_()
         (product,) = torch.autograd.grad(f(leaf, *args), leaf, cotangent, create_graph=create_graph)
+    return product
+
+
+def pullback(f: Callable[..., Tensor], y: Tensor, args: Sequence[Tensor] = ()) -> Callable[[Tensor], Tensor]:
+    """Return ``u -> uᵀ ∂f/∂y`` on ``[B, *S]`` for as many u as one wants, from a single evaluation; without a graph.
+
+    Raises:
+        NotDifferentiable: f's value does not depend on y through autograd.
+    """
+    with torch.enable_grad():
+        leaf = y.detach().requires_grad_()
+        value = f(leaf.clone(), *args)  # f may overwrite its argument
+    if not value.requires_grad:
+        raise NotDifferentiable("f(y) does not depend on y through autograd, so its Jacobian is unknown.")
+
+    def product(cotangent: Tensor) -> Tensor:
+        return torch.autograd.grad(value, leaf, cotangent, retain_graph=True, materialize_grads=True)[0]
+
     return product
 
 

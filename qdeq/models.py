@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -11,10 +12,13 @@ from torch import Tensor, nn
 
 from qdeq.backends import Backend, FrozenFunction, ShotKey, get_backend
 from qdeq.circuit import Circuit
+from qdeq.dropout import MaskedState, keep_mask
 from qdeq.equilibrium import Equilibrated, Equilibrium
 from qdeq.errors import CircuitError
 from qdeq.injection import upsample
+from qdeq.jacobians import jacobian
 from qdeq.observables import Observable, Z
+from qdeq.seeds import draw_seed, torch_generator
 
 
 @dataclass(frozen=True)
@@ -52,10 +56,26 @@ class _Default(Enum):
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What the classifier returns: ``logits [B, K]``, and how the equilibrium that they rest on was had."""
+    """What the classifier returns.
+
+    Attributes:
+        logits: ``[B, K]``.
+        equilibrium: What they rest on, and how it was had.
+        function: f, whose equilibrium it is: ``f(y, *rows)``; in training with the state's dropout mask among the rows.
+        rows: The samples' own arguments of f, the batch first.
+        compiled: Whether f runs no circuits; its Jacobian then costs about as much as an evaluation.
+    """
 
     logits: Tensor
     equilibrium: Equilibrated
+    function: Callable[..., Tensor]
+    rows: tuple[Tensor, ...]
+    compiled: bool
+
+    def jacobian(self) -> Tensor:
+        """Return ``∂f/∂y`` ``[B, n, n]`` at the equilibrium, without a graph."""
+        with torch.no_grad():
+            return jacobian(self.function, self.equilibrium.value.detach(), self.rows)
 
 
 class QDEQClassifier(nn.Module):
@@ -70,6 +90,8 @@ class QDEQClassifier(nn.Module):
         state_scale: First value of s in ``x + s W y``.
         learn_state_scale: Whether s is trained.
         dropout: Dropout probability before the ReLU.
+        state_dropout: Probability that an entry of the fed-back state is dropped, for a whole solve; see
+            :class:`~qdeq.dropout.MaskedState`.
         shots: Measurements per circuit; None for exact expectations.
         generator: Source of the first weights (CPU): angles uniform in (-π, π), linear layer as in PyTorch.
     """
@@ -85,6 +107,7 @@ class QDEQClassifier(nn.Module):
         state_scale: float = 1.0,
         learn_state_scale: bool = False,
         dropout: float = 0.05,
+        state_dropout: float = 0.0,
         shots: int | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
@@ -101,6 +124,7 @@ class QDEQClassifier(nn.Module):
         self.equilibrium = equilibrium or Equilibrium()
         self.layers = layers
         self.dropout = dropout
+        self.state_dropout = state_dropout
         self.shots = shots
         self.weights = nn.Parameter((2 * torch.rand(self.circuit.num_weights, generator=generator) - 1) * math.pi)
         scale = torch.tensor(float(state_scale))
@@ -118,6 +142,7 @@ class QDEQClassifier(nn.Module):
         x: Tensor,
         *,
         layers: int | _Default | None = _Default.MODEL,
+        y0: Tensor | None = None,
         generator: torch.Generator | None = None,
         key: ShotKey | None = None,
     ) -> Prediction:
@@ -126,7 +151,9 @@ class QDEQClassifier(nn.Module):
         Args:
             x: ``[B, I]``.
             layers: Overrides the model's mode for this call: L direct layers, or None for the equilibrium.
-            generator: Source of the dropout mask and of the Jacobian's random vector.
+            y0: ``[B, n]``, first iterate; zeros by default.
+            generator: In training, one number is drawn from it; it names the streams of the state's mask, of the
+                read-out's mask and of the Jacobian's random vector, which do not depend on each other.
             key: Names the streams of the shots; the same key gives the same shots.
 
         Raises:
@@ -139,14 +166,21 @@ class QDEQClassifier(nn.Module):
                 f"the features are {x.dtype}, but the model is {self.weights.dtype}; convert one of them"
             )
         chosen = self.layers if isinstance(layers, _Default) else layers
-        f, rows = self.function.at(self.weights, shots=self.shots, key=key).inject(x, self.state_scale, self.state_size)
-        y0 = x.new_zeros(len(x), self.state_size)
+        frozen = self.function.at(self.weights, shots=self.shots, key=key)
+        f, rows = frozen.inject(x, self.state_scale, self.state_size)
+        y0 = x.new_zeros(len(x), self.state_size) if y0 is None else y0
+        seed = draw_seed(generator) if self.training else 0
+
+        def stream(name: str) -> torch.Generator:
+            return torch_generator(seed, name, device=x.device)
+
+        if self.training and self.state_dropout:
+            f, rows = MaskedState(f), (keep_mask(y0, self.state_dropout, stream("state-dropout")), *rows)
         if chosen is None:
-            found = self.equilibrium(f, y0, rows, generator=generator)
+            found = self.equilibrium(f, y0, rows, generator=stream("jacobian") if self.training else None)
         else:
             found = self.equilibrium.direct(f, y0, rows, layers=chosen)
         z = upsample(found.value, self.readout.in_features)
         if self.training and self.dropout:
-            kept = torch.rand(z.shape, generator=generator, device=z.device, dtype=z.dtype) >= self.dropout
-            z = z * kept / (1 - self.dropout)
-        return Prediction(self.readout(torch.relu(z)), found)
+            z = z * keep_mask(z, self.dropout, stream("dropout"))
+        return Prediction(self.readout(torch.relu(z)), found, f, rows, frozen.compiled)

@@ -1,4 +1,4 @@
-"""What a circuit consists of: angles, gates and the amplitude encoding; immutable, and checked when they are built."""
+"""What a circuit consists of: angles, gates, noise and the amplitude encoding; immutable, checked when they are built."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from qdeq.channels import CHANNELS, ChannelType
 from qdeq.errors import CircuitError, did_you_mean
 from qdeq.gates import GATES, GateType
 
@@ -74,9 +75,7 @@ class Gate:
         row = GATES.get(name) if isinstance(name, str) else None
         if row is None:
             raise CircuitError(f"unknown gate {name!r}; known: {', '.join(GATES)}.{did_you_mean(name, GATES)}")
-        wires = tuple(whole(qubit, f"qubit of {name}", 0, MAX_QUBITS - 1) for qubit in _listed(qubits))
-        if len(wires) != row.num_qubits or len(set(wires)) != len(wires):
-            raise CircuitError(f"{name} acts on {row.num_qubits} different qubits, not on {list(wires)}")
+        wires = _wires(name, qubits, row.num_qubits)
         given = _listed(angles)
         if len(given) != len(row.parameters):
             wanted = ", ".join(row.parameters) or "none"
@@ -101,11 +100,62 @@ class Gate:
         parts = []
         for name, positions, angles in self.type.decomposition:
             resolved = tuple(
-                part if isinstance(part, float) else _affine(self.angles[part.index], part.scale, part.offset)
+                part if isinstance(part, float) else affine(self.angles[part.index], part.scale, part.offset)
                 for part in angles
             )
             parts.append(Gate(name, [self.qubits[position] for position in positions], resolved))
         return tuple(parts) or (self,)
+
+
+@dataclass(frozen=True)
+class Channel:
+    """One noise channel on some qubits; see :class:`~qdeq.noise.NoiseModel` for a way to place many.
+
+    Args:
+        name: A row of :data:`qdeq.channels.CHANNELS`.
+        qubits: The qubits it acts on; a bare integer for one qubit.
+        probability: Its parameter.
+
+    Raises:
+        CircuitError: Unknown channel, wrong number of qubits, repeated qubit, parameter out of its range.
+    """
+
+    name: str
+    qubits: tuple[int, ...]
+    probability: float
+
+    def __init__(self, name: str, qubits: int | Iterable[int], probability: float) -> None:
+        row = CHANNELS.get(name) if isinstance(name, str) else None
+        if row is None:
+            raise CircuitError(f"unknown channel {name!r}; known: {', '.join(CHANNELS)}.{did_you_mean(name, CHANNELS)}")
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "qubits", _wires(name, qubits, row.num_qubits))
+        object.__setattr__(self, "probability", between(probability, f"{row.parameter} of {name}", row.most))
+
+    @property
+    def type(self) -> ChannelType:
+        """The channel's row of the table: Kraus operators and range."""
+        return CHANNELS[self.name]
+
+
+@dataclass(frozen=True)
+class ReadoutError:
+    """How often the measurement of a qubit gives the other outcome.
+
+    Attributes:
+        qubit: The qubit.
+        zero_to_one: Probability of 1 where 0 is right.
+        one_to_zero: Probability of 0 where 1 is right.
+    """
+
+    qubit: int
+    zero_to_one: float
+    one_to_zero: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "qubit", whole(self.qubit, "qubit of ReadoutError", 0, MAX_QUBITS - 1))
+        for name in ("zero_to_one", "one_to_zero"):
+            object.__setattr__(self, name, between(getattr(self, name), f"{name} of ReadoutError", 0.5))
 
 
 @dataclass(frozen=True)
@@ -133,7 +183,14 @@ class AmplitudeEncoding:
             object.__setattr__(self, "values", values)
 
 
-Operation = Gate | AmplitudeEncoding
+Operation = Gate | Channel | AmplitudeEncoding
+
+
+def _wires(name: str, qubits: int | Iterable[int], count: int) -> tuple[int, ...]:
+    wires = tuple(whole(qubit, f"qubit of {name}", 0, MAX_QUBITS - 1) for qubit in _listed(qubits))
+    if len(wires) != count or len(set(wires)) != len(wires):
+        raise CircuitError(f"{name} acts on {count} different qubits, not on {list(wires)}")
+    return wires
 
 
 def whole(value: object, what: str, low: int, high: int) -> int:
@@ -166,6 +223,18 @@ def finite(value: object, what: str) -> float:
     return number + 0.0  # turns -0.0 into 0.0: equal circuits have equal hashes
 
 
+def between(value: object, what: str, most: float) -> float:
+    """Return the value as a float from 0 to ``most``.
+
+    Raises:
+        CircuitError: It is not; the message begins with ``what``.
+    """
+    number = finite(value, what)
+    if not 0 <= number <= most:
+        raise CircuitError(f"{what} must be from 0 to {most:g}, not {number:g}")
+    return number
+
+
 def _shown(value: object) -> str:
     try:
         text = repr(value)
@@ -181,7 +250,8 @@ def _listed(value: object) -> tuple:
     return (value,)
 
 
-def _affine(angle: Angle, scale: float, offset: float) -> Angle:
+def affine(angle: Angle, scale: float, offset: float) -> Angle:
+    """Return ``scale * angle + offset``, bound or not."""
     if isinstance(angle, Input | Weight):
         return replace(angle, scale=scale * angle.scale, offset=scale * angle.offset + offset)
     return scale * angle + offset

@@ -23,6 +23,9 @@ EXTRAS = {
     "qsim": "cirq",
     "braket-local": "braket",
     "braket-local-dm": "braket",
+    "braket": "braket",
+    "braket-sv1": "braket",
+    "braket-dm1": "braket",
     "pennylane": "pennylane",
 }
 """The optional dependency of qdeq that a plug-in of its own needs."""
@@ -98,8 +101,12 @@ class Registry:
         plugin, options = self._with_argument(name, options, error)
         try:
             made = plugin(**options)
-        except ValidationError as invalid:
-            raise error(_explain(f"{self.kind} {name!r}", plugin, invalid)) from invalid
+        except (ValidationError, error) as refused:
+            # a solver has put it into words already: here they get the name that it was asked for by
+            invalid = refused if isinstance(refused, ValidationError) else refused.__cause__
+            if not isinstance(invalid, ValidationError):
+                raise
+            raise error(explain_options(f"{self.kind} {name!r}", plugin, invalid)) from invalid
         if not isinstance(made, base):
             raise PluginError(f"{self.kind} {name!r} is {plugin!r}, which is no {base.__module__}.{base.__qualname__}")
         return made
@@ -118,16 +125,20 @@ class Registry:
         return plugin, {**options, option: argument}
 
 
-def _explain(what: str, plugin: Any, invalid: ValidationError) -> str:
-    """Return one line that names every bad option, and one that says what is allowed."""
+def explain_options(what: str, plugin: Any, invalid: ValidationError) -> str:
+    """Return one line that names every bad option of ``what``, and one that says what ``plugin`` allows."""
     allowed = [field.name for field in dataclasses.fields(plugin)] if dataclasses.is_dataclass(plugin) else []
     problems = []
     for item in invalid.errors(include_url=False):
         option = ".".join(map(str, item["loc"]))
         if item["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
             problems.append(f"unknown option {option!r}.{did_you_mean(option, allowed)}")
+        elif item["type"] == "unexpected_positional_argument":
+            problems.append(f"options are given by name, not as {item['input']!r} alone")
         elif item["type"].startswith("missing"):
             problems.append(f"option {option!r} is missing")
+        elif item["type"] == "value_error":
+            problems.append(f"{option}: ".removeprefix(": ") + item["msg"].removeprefix("Value error, "))
         else:
             problems.append(f"{option}: {item['msg'].lower()}, not {item['input']!r}")
     return f"{what}: {'; '.join(problems)}\nIts options are: {', '.join(allowed) or 'none'}."

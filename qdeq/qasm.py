@@ -7,6 +7,7 @@ gate table.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Literal, get_args
 
 from qdeq.circuit import Circuit
@@ -46,6 +47,9 @@ _NAMES: dict[Dialect, dict[str, str]] = {
         "Toffoli": "ccnot",
     },
 }
+
+BRAKET_NAMES: Mapping[str, str] = _NAMES["braket"]
+"""What Braket calls the gates of the table that it has."""
 
 
 def to_qasm(circuit: Circuit, dialect: Dialect = "openqasm3") -> str:
@@ -91,5 +95,10 @@ def _check_bound(circuit: Circuit) -> None:
 def _lines(gate: Gate, names: dict[str, str]) -> list[str]:
     if gate.name not in names:
         return [line for part in gate.decompose() for line in _lines(part, names)]
-    angles = f"({', '.join(repr(angle) for angle in gate.angles)})" if gate.angles else ""
-    return [f"{names[gate.name]}{angles} {', '.join(f'q[{qubit}]' for qubit in gate.qubits)};"]
+    return [statement(names[gate.name], gate.qubits, [repr(angle) for angle in gate.angles])]
+
+
+def statement(name: str, qubits: Sequence[int], angles: Sequence[str] = ()) -> str:
+    """Return one statement; angles are numbers or names of parameters, as text."""
+    listed = f"({', '.join(angles)})" if angles else ""
+    return f"{name}{listed} {', '.join(f'q[{qubit}]' for qubit in qubits)};"

@@ -16,6 +16,12 @@ def derive_seed(seed: int, *path: str | int) -> int:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") >> 1
 
 
+def draw_seed(generator: torch.Generator | None = None) -> int:
+    """Draw a 63-bit seed, the root of streams of its own; by default from PyTorch's global generator."""
+    device = "cpu" if generator is None else generator.device
+    return int(torch.randint(2**63 - 1, (), generator=generator, device=device))
+
+
 def torch_generator(seed: int, *path: str | int, device: str | torch.device = "cpu") -> torch.Generator:
     """Return a generator at the start of the stream ``path`` below the root ``seed``."""
     return torch.Generator(device=device).manual_seed(derive_seed(seed, *path))

@@ -2,7 +2,8 @@
 
 ``{"format": "qdeq-circuit", "version": 1, "num_qubits": n, "operations": [...]}``, where an operation is
 ``[name, qubits, angles]`` or ``["AmplitudeEncoding", num_features, values or null]`` and an angle is a number or
-``["input" | "weight", index, scale, offset]``.
+``["input" | "weight", index, scale, offset]``. Noise is ``[name, qubits, probability]``; a circuit with readout errors
+also has ``"readout": [[qubit, zero_to_one, one_to_zero], ...]``.
 """
 
 from __future__ import annotations
@@ -10,24 +11,25 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from qdeq.channels import CHANNELS
 from qdeq.circuit import Circuit
 from qdeq.errors import CircuitError
-from qdeq.operations import AmplitudeEncoding, Angle, Gate, Input, Operation, Weight
+from qdeq.operations import AmplitudeEncoding, Angle, Channel, Gate, Input, Operation, ReadoutError, Weight
 
 _KINDS: dict[str, type[Input] | type[Weight]] = {"input": Input, "weight": Weight}
 
 
 def circuit_to_json(circuit: Circuit) -> str:
     """Return the circuit as JSON text without spaces; equal circuits give the same text."""
-    return json.dumps(
-        {
-            "format": "qdeq-circuit",
-            "version": 1,
-            "num_qubits": circuit.num_qubits,
-            "operations": [_operation_to_data(operation) for operation in circuit.operations],
-        },
-        separators=(",", ":"),
-    )
+    data = {
+        "format": "qdeq-circuit",
+        "version": 1,
+        "num_qubits": circuit.num_qubits,
+        "operations": [_operation_to_data(operation) for operation in circuit.operations],
+    }
+    if circuit.readout:
+        data["readout"] = [[error.qubit, error.zero_to_one, error.one_to_zero] for error in circuit.readout]
+    return json.dumps(data, separators=(",", ":"))
 
 
 def circuit_from_json(text: str) -> Circuit:
@@ -43,15 +45,28 @@ def circuit_from_json(text: str) -> Circuit:
     if not isinstance(data, dict) or data.get("format") != "qdeq-circuit" or data.get("version") != 1:
         raise CircuitError('not a circuit: expected {"format": "qdeq-circuit", "version": 1, ...}')
     operations = data.get("operations")
-    if set(data) != {"format", "version", "num_qubits", "operations"} or not isinstance(operations, list):
+    keys = {"format", "version", "num_qubits", "operations"}
+    if set(data) - {"readout"} != keys or not isinstance(operations, list):
         raise CircuitError("not a circuit: expected exactly format, version, num_qubits and a list of operations")
-    return Circuit(data["num_qubits"], tuple(_operation_from_data(item, at) for at, item in enumerate(operations)))
+    return Circuit(
+        data["num_qubits"],
+        tuple(_operation_from_data(item, at) for at, item in enumerate(operations)),
+        _readout_from_data(data.get("readout", [])),
+    )
+
+
+def _readout_from_data(data: Any) -> tuple[ReadoutError, ...]:
+    if not isinstance(data, list) or any(not isinstance(item, list) or len(item) != 3 for item in data):
+        raise CircuitError("not a circuit: readout must be a list of [qubit, zero_to_one, one_to_zero]")
+    return tuple(ReadoutError(*item) for item in data)
 
 
 def _operation_to_data(operation: Operation) -> list[Any]:
     if isinstance(operation, AmplitudeEncoding):
         values = None if operation.values is None else list(operation.values)
         return ["AmplitudeEncoding", operation.num_features, values]
+    if isinstance(operation, Channel):
+        return [operation.name, list(operation.qubits), operation.probability]
     return [operation.name, list(operation.qubits), [_angle_to_data(angle) for angle in operation.angles]]
 
 
@@ -69,6 +84,8 @@ def _operation_from_data(data: Any, position: int) -> Operation:
         if second is not None and not isinstance(second, list):
             raise CircuitError(f"operation {position}: the values of AmplitudeEncoding must be a list or null")
         return AmplitudeEncoding(first, None if second is None else tuple(second))
+    if isinstance(name, str) and name in CHANNELS and isinstance(first, list):
+        return Channel(name, first, second)
     if not isinstance(name, str) or not isinstance(first, list) or not isinstance(second, list):
         raise CircuitError(f"operation {position}: expected [name, qubits, angles]")
     return Gate(name, first, [_angle_from_data(angle, position) for angle in second])

@@ -7,15 +7,17 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from qdeq.adjoints import IterativeAdjoint, get_adjoint
 from qdeq.backends import get_backend
+from qdeq.budget import Budget
 from qdeq.data import make_dataset
 from qdeq.errors import QdeqError, SpecError, did_you_mean
-from qdeq.solvers import get_solver
+from qdeq.solvers import CompositeSolver, get_solver
 
 MAX_FILE_BYTES = 1 << 20
 """An experiment file larger than this is refused unread."""
@@ -37,6 +39,12 @@ def _resolved(build: Callable[[Any], Any]) -> BeforeValidator:
         return {"name": name, **dataclasses.asdict(made)}
 
     return BeforeValidator(resolve)
+
+
+def _adjoint_options(choice: Any) -> Any:
+    """Return what holds an adjoint's options; those of a solver stand beside its name."""
+    made = get_adjoint(choice)
+    return made.solver if isinstance(made, IterativeAdjoint) else made
 
 
 class _Section(BaseModel):
@@ -86,6 +94,13 @@ class ModelSpec(_Section):
     state_scale: float = Field(1.0, description="Factor s of the injected state: the circuit sees x + s W y.")
     learn_state_scale: Flag = Field(False, description="Whether s is trained.")
     dropout: float = Field(0.05, ge=0, lt=1, description="Dropout probability in the read-out.")
+    state_dropout: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Dropout probability of each entry of the state that is fed back; in training only, one mask for a "
+        "sample's whole solve.",
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> ModelSpec:
@@ -119,9 +134,14 @@ class SolverSpec(BaseModel):
     )
 
     fixed_steps: Positive | None = Field(
-        None,
-        description="Exactly so many steps, without a test of convergence; null to solve. Under shots null means 5.",
+        None, description="Exactly so many steps, without a test of convergence or of noise; null to solve."
     )
+    first_shots: Positive | None = Field(
+        None,
+        description="Shots of a sample's first evaluations; they grow up to `shots` where noise hides the residual. "
+        "null for `shots` from the start.",
+    )
+    shots_growth: float = Field(4.0, gt=1, description="Factor by which `first_shots` grow [dimensionless].")
 
     @model_validator(mode="before")
     @classmethod
@@ -132,10 +152,14 @@ class SolverSpec(BaseModel):
     def _checked(self) -> SolverSpec:
         if (self.on_failure == "fallback") != bool(self.fallback):
             raise ValueError("on_failure: fallback and a list `fallback` of solvers go together")
+        if self.first_shots is not None and self.fixed_steps is not None:
+            raise ValueError("first_shots grow by tests that fixed_steps leaves out; set one of them to null")
         try:
             made = get_solver(self.choice())
         except QdeqError as error:
             raise ValueError(str(error)) from error
+        if self.fixed_steps is not None and isinstance(made, CompositeSolver):
+            raise ValueError(f"{self.name} cannot take a fixed number of steps: name one of its solvers")
         object.__setattr__(self, "__pydantic_extra__", dataclasses.asdict(made))
         return self
 
@@ -162,6 +186,16 @@ class TrainingSpec(_Section):
     )
     jacobian_estimate: Literal["exact", "hutchinson"] = Field(
         "exact", description="The norm from the whole n x n Jacobian, or its estimate from one random vector."
+    )
+    warm_start: Flag = Field(
+        False,
+        description="Start an image's solve in training from its equilibrium of the epoch before; evaluation starts from "
+        "0 always.",
+    )
+    diagnostics: Literal["auto", "always", "never"] = Field(
+        "auto",
+        description="Measure the Jacobian's spectral radius and norm: where no circuits are needed for it, in every "
+        "evaluation and every tenth step (auto); whatever it costs, in every evaluation and step (always); or never.",
     )
     device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")] = Field(
         "cpu", description="Where it runs: cpu, cuda or cuda:N."
@@ -191,10 +225,14 @@ class ExperimentSpec(_Section):
     )
     shots: Positive | None = Field(None, description="Measurements per circuit; null for exact expectations.")
     solver: SolverSpec = Field(default_factory=SolverSpec, description="Forward solver: a name, or a mapping.")
-    adjoint: Literal["dense"] | Annotated[dict[str, Any], _resolved(get_solver)] = Field(
-        "dense", description="Backward solve: the exact n x n linear system, or a registered solver (name or mapping)."
+    adjoint: Annotated[dict[str, Any], _resolved(_adjoint_options)] = Field(
+        default="dense",
+        validate_default=True,
+        description="How the equilibrium gets its gradient: dense, gmres or a registered solver (exact), phantom or "
+        "jacobian-free (biased), unrolled (that of the solver's steps); a name, or a mapping with options.",
     )
     training: TrainingSpec = Field(default_factory=TrainingSpec, description="Optimisation.")
+    budget: Budget | None = Field(None, description="What may be spent; a backend that costs money does not run without.")
 
     @model_validator(mode="after")
     def _consistent(self) -> ExperimentSpec:
@@ -202,8 +240,17 @@ class ExperimentSpec(_Section):
             raise ValueError("data.features: paper is for 4 or 10 qubits; use features: pool")
         if self.shots is not None and self.training.jacobian_weight:
             raise ValueError("training.jacobian_weight has to be 0 under shots: its derivative is not measured")
+        first = self.solver.first_shots
+        if first is not None and (self.shots is None or first > self.shots):
+            raise ValueError(f"solver.first_shots is {first}, and shots is {self.shots}: it needs at least as many")
+        if first is not None and self.adjoint["name"] == "unrolled":
+            raise ValueError("adjoint: unrolled repeats a solve with all shots; leave solver.first_shots out")
         if self.model.mode == "direct" and (self.training.warmup_steps or self.training.jacobian_weight):
             raise ValueError("training.warmup_steps and training.jacobian_weight need model.mode: implicit")
+        if self.model.mode == "direct" and self.training.warm_start:
+            raise ValueError("training.warm_start needs model.mode: implicit; direct layers always start from 0")
+        if self.adjoint["name"] == "unrolled" and self.solver.fallback:
+            raise ValueError("adjoint: unrolled follows one solver; leave solver.fallback out, or use adjoint: dense")
         return self
 
     def to_yaml(self) -> str:
@@ -212,10 +259,11 @@ class ExperimentSpec(_Section):
 
     @property
     def content_hash(self) -> str:
-        """SHA-256 of the resolved spec, in hexadecimal. The device is left out: it does not change the experiment."""
+        """SHA-256 of the resolved spec, in hexadecimal, without what does not change the experiment, such as the device."""
         data = self.model_dump(mode="json")
-        for where in ("device", "threads", "tensorboard"):
+        for where in ("device", "threads", "tensorboard", "diagnostics"):
             del data["training"][where]
+        del data["budget"]
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 
@@ -359,6 +407,7 @@ def _fields_at(location: Sequence[Any]) -> list[str]:
     for key in location:
         field = model.model_fields.get(str(key))
         model = field.annotation if field else None
+        model = next((kind for kind in get_args(model) if kind is not type(None)), model)  # of `Budget | None`
         if not (isinstance(model, type) and issubclass(model, BaseModel)):
             return []
     return list(model.model_fields)

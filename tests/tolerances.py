@@ -24,6 +24,18 @@ FD_GRADIENT = 2e-6
 FD_DIRECT = 1e-7
 """The same where nothing is solved: truncation 1e-10 and cancellation 1e-16 / FD_STEP."""
 
+FIVE_POINT_STEP = 1e-3
+"""Step of five-point differences in float64: truncation about 1e-12, cancellation SOLVED / FIVE_POINT_STEP, 1e-9."""
+
+EXACT_GRADIENT = 1e-6
+"""Relative error of a gradient against five-point differences through solves converged to SOLVED; 1e-8 is usual."""
+
+SECOND_DERIVATIVE = 1e-5
+"""Differences of first derivatives of converged solves, which carry their errors 1e-12 times two condition numbers."""
+
+LOSS_SCALE = 1e-9
+"""A gradient, the loss multiplied and the gradient divided by 1e±7: rounding times the condition number."""
+
 SAME_LINEAR_SYSTEM = 1e-9
 """Two float64 solutions of one well-conditioned linear system, one of them iterative to 1e-12."""
 

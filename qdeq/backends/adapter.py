@@ -18,9 +18,9 @@ from torch import Tensor
 
 from qdeq.backends.base import Backend, FrozenFunction
 from qdeq.backends.circuit_function import CircuitFunction
-from qdeq.backends.compile import analyse, compile_columns
-from qdeq.backends.compiled_runs import columns_by_runs, compile_by_probing, probing_pays
-from qdeq.backends.executions import ExecutionPlan
+from qdeq.backends.compile import Analysis, analyse, compile_columns
+from qdeq.backends.compiled_runs import WeightGradient, columns_by_runs, compile_by_probing, probing_pays
+from qdeq.backends.executions import ExecutionPlan, bind_rows
 from qdeq.backends.sampling import ShotKey, sample_expectations
 from qdeq.backends.torch.simulator import amplitudes
 from qdeq.circuit import Circuit, Gate
@@ -98,23 +98,13 @@ class CircuitBackend(Backend):
         """Return the outcome probabilities ``[T, B, 2^n]`` of each group, from the fewest runs."""
         if not len(inputs):
             return [np.zeros((len(circuits), 0, 2 ** circuits[0].num_qubits)) for _ in groups]
-        bound = self.bind(circuits, inputs, weights)
+        bound = bind_rows(circuits, inputs, weights)
         shape = (len(circuits), len(inputs), -1)
         if self.gives == "amplitudes":
             states = self.execute(bound)
             return [(np.abs(rotate(states, group)) ** 2).reshape(shape) for group in groups]
         requests = [circuit + measured_in(group, circuit.num_qubits) for group in groups for circuit in bound]
         return list(self.execute(requests).reshape(len(groups), *shape))
-
-    def bind(self, circuits: Sequence[Circuit], inputs: Tensor, weights: Tensor) -> list[Circuit]:
-        """Return every circuit at every row of the inputs, circuit by circuit."""
-        values = weights.detach().double().cpu().numpy()
-        rows = inputs.detach().double().cpu().numpy()
-        bound = []
-        for circuit in circuits:
-            fixed = circuit.bind(weights=values[: circuit.num_weights].tolist())
-            bound += [fixed.bind(inputs=row[: circuit.num_inputs].tolist()) for row in rows]
-        return bound
 
     def execute(self, circuits: Sequence[Circuit]) -> np.ndarray:
         """Run bound circuits, each distinct one once, on this backend's workers; ``[N, 2^n]``."""
@@ -132,25 +122,15 @@ class CircuitBackend(Backend):
         """Freeze the weights ``[P]``: compiled where the encoder allows it and it costs less, else by circuits."""
         self.check(circuit, weights, observables, shots=shots)
         analysis = analyse(circuit)
-        if self.execution == "compiled" and (analysis is None or shots is not None):
-            raise UnsupportedError(
-                "execution: compiled needs exact expectations, and amplitude encoding or rotations by inputs before "
-                "everything else (of few qubits); use execution: auto"
-            )
+        check_compilable(self, analysis, shots)
         key = None if shots is None else key or ShotKey(seed=0)
         circuits = self.by_circuits(circuit, weights, observables, shots, key)
-        if analysis is None or shots is not None or self.execution == "circuits":
+        if shots is not None:
             return circuits
-        if self.gives == "amplitudes":
+        if analysis is not None and self.gives == "amplitudes" and self.execution != "circuits":
             columns = columns_by_runs(self, circuit, analysis, weights)
             return compile_columns(circuit, analysis, columns, observables, weights)
-
-        def compiled() -> FrozenFunction:
-            return compile_by_probing(self, circuit, analysis, weights, observables)
-
-        if self.execution == "compiled":
-            return compiled()
-        return ChosenByBatch(circuits, compiled, lambda batch: probing_pays(circuit, analysis, batch))
+        return probed_or_by_circuits(self, circuit, analysis, weights, observables, circuits)
 
     def by_circuits(
         self,
@@ -162,6 +142,51 @@ class CircuitBackend(Backend):
     ) -> FrozenFunction:
         """Return the function that runs a circuit per sample; a backend with native gradients has one of its own."""
         return CircuitFunction(self, circuit, weights, observables, shots=shots, key=key)
+
+
+def check_compilable(backend: Backend, analysis: Analysis | None, shots: int | None) -> None:
+    """Refuse ``execution: compiled`` for a circuit that cannot be.
+
+    Raises:
+        UnsupportedError: It is asked for, and the encoder or the shots do not allow it.
+    """
+    if backend.execution == "compiled" and (analysis is None or shots is not None):
+        raise UnsupportedError(
+            "execution: compiled needs exact expectations, and amplitude encoding or rotations by inputs before "
+            "everything else (of few qubits); use execution: auto"
+        )
+
+
+def probed_or_by_circuits(
+    backend: Backend,
+    circuit: Circuit,
+    analysis: Analysis | None,
+    weights: Tensor,
+    observables: Sequence[Observable],
+    by_circuits: FrozenFunction,
+    gradient: WeightGradient | None = None,
+) -> FrozenFunction:
+    """Return the function compiled from exact expectations, or that which runs circuits, as ``execution`` says.
+
+    Args:
+        backend: What runs them.
+        circuit: The circuit.
+        analysis: How it can be compiled, if it can.
+        weights: ``[P]``.
+        observables: What to measure.
+        by_circuits: The function that runs circuits.
+        gradient: The backend's own way to the gradient of a compiled function in the weights.
+    """
+    if analysis is None or backend.execution == "circuits":
+        return by_circuits
+
+    def compiled() -> FrozenFunction:
+        return compile_by_probing(backend, circuit, analysis, weights, observables, gradient)
+
+    if backend.execution == "compiled":
+        return compiled()
+    own = gradient is not None
+    return ChosenByBatch(by_circuits, compiled, lambda batch: probing_pays(circuit, analysis, batch, adjoint=own))
 
 
 class ChosenByBatch(FrozenFunction):

@@ -16,6 +16,7 @@ from qdeq.backends.sampling import ShotKey
 from qdeq.circuit import Circuit
 from qdeq.errors import CircuitError, UnsupportedError
 from qdeq.injection import InjectedFunction
+from qdeq.jacobians import require_autograd
 from qdeq.observables import Observable, check_observables
 from qdeq.plugins import BACKENDS
 
@@ -27,12 +28,13 @@ class Capabilities:
     Attributes:
         exact: Expectations without sampling error.
         shots: Expectations estimated from a finite number of measurements.
-        noise: Noise channels on gates.
+        noise: Noise channels on gates, and readout errors.
         gradients: Gradients that it has natively, e.g. ``{"backprop"}``; empty for none.
         batching: One call evaluates many samples together.
         remote: Runs outside this machine.
         costs_money: Each run is billed.
         max_qubits: Largest register.
+        max_noisy_qubits: Largest register under noise; None where it is the same.
         seedable: The same shot key gives the same shots.
         precision: ``"inputs"`` (that of its inputs), ``"float32"`` or ``"float64"``.
     """
@@ -45,6 +47,7 @@ class Capabilities:
     remote: bool = False
     costs_money: bool = False
     max_qubits: int = 24
+    max_noisy_qubits: int | None = None
     seedable: bool = False
     precision: str = "inputs"
 
@@ -80,19 +83,31 @@ class FrozenFunction(ABC):
 
     Attributes:
         compiled: Whether the circuit has been run for good, so that neither an evaluation nor a Jacobian runs it again.
+        shots: Measurements of an evaluation per group of observables; None where it is exact. Where it is a number,
+            :meth:`measure` gives standard errors, and a solve stops where they hide the residual.
     """
 
     compiled: bool = False
+    shots: int | None = None
 
     @abstractmethod
     def __call__(self, inputs: Tensor) -> Tensor:
         """Return the expectations ``[B, O]`` at inputs ``[B, I]``."""
+
+    def measure(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the expectations and their standard errors, each ``[B, O]``, without a graph.
+
+        Raises:
+            UnsupportedError: The expectations are exact.
+        """
+        raise UnsupportedError("these expectations have no standard errors; freeze the weights with a number of shots")
 
     def jacobian(self, inputs: Tensor, *, create_graph: bool = False) -> Tensor:
         """Return the Jacobian ``∂f/∂v``, shape ``[B, O, I]``.
 
         Where ``create_graph`` is set, it can itself be differentiated, in the inputs and in the weights.
         """
+        require_autograd()
         with torch.enable_grad():
             leaf = inputs if create_graph and inputs.requires_grad else inputs.detach().requires_grad_()
             value = self(leaf)
@@ -222,7 +237,7 @@ class Backend(ABC):
         """Freeze the weights ``[P]``: return the expectations as a differentiable function of the inputs alone."""
 
     def state_bytes(self, num_qubits: int) -> float:
-        """Return the memory [bytes] that the state of one sample takes."""
+        """Return the memory [bytes] that the state of one sample takes, without noise."""
         return 8 * 2.0**num_qubits
 
     def check(
@@ -237,7 +252,7 @@ class Backend(ABC):
         """Refuse what cannot be done, before any work is done.
 
         Raises:
-            UnsupportedError: The register is too large, or shots are not to be had.
+            UnsupportedError: The register is too large, or shots or noise are not to be had.
             CircuitError: Shapes that do not fit, or observables outside the register.
         """
         can = self.capabilities
@@ -246,6 +261,14 @@ class Backend(ABC):
             raise UnsupportedError(
                 f"backend {self.name!r} takes at most {can.max_qubits} qubits, not {circuit.num_qubits}: "
                 f"a state of {circuit.num_qubits} qubits takes {memory} per sample"
+            )
+        if circuit.noisy and not can.noise:
+            raise UnsupportedError(f"backend {self.name!r} has no noise; leave noise out{backends_with('noise')}")
+        if circuit.noisy and can.max_noisy_qubits is not None and circuit.num_qubits > can.max_noisy_qubits:
+            memory = _readable(8 * 4.0**circuit.num_qubits)
+            raise UnsupportedError(
+                f"backend {self.name!r} takes at most {can.max_noisy_qubits} qubits under noise, not "
+                f"{circuit.num_qubits}: a density matrix of {circuit.num_qubits} qubits takes {memory} per sample"
             )
         if self.gradient == "native" and not can.gradients:
             raise UnsupportedError(

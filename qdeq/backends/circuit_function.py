@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 
 from qdeq.backends.base import FrozenFunction, check_inputs
-from qdeq.backends.sampling import ShotKey
+from qdeq.backends.sampling import ShotKey, least_error
 from qdeq.backends.shifts import shifted_circuits
 from qdeq.circuit import Angle, Circuit, Gate, Input, Weight
 from qdeq.errors import UnsupportedError
 from qdeq.injection import upsample, upsample_transposed
-from qdeq.observables import Observable
+from qdeq.observables import Observable, measurement_groups
 
 if TYPE_CHECKING:
     from qdeq.backends.base import Backend
@@ -59,25 +59,45 @@ class CircuitFunction(FrozenFunction):
         self.shots = shots
         self.key = key
 
+    @property
+    def settings(self) -> int:
+        """Measurements of :attr:`shots` shots each that an evaluation takes: one for each group of observables."""
+        return len(measurement_groups(self.observables))
+
     def at_evaluation(self, number: int) -> CircuitFunction:
         """Return the function with the shot streams of another evaluation; itself where there are no shots."""
-        if self.key is None:
-            return self
-        key = replace(self.key, evaluation=number)
-        return CircuitFunction(self.backend, self.circuit, self.weights, self.observables, shots=self.shots, key=key)
+        return self if self.key is None else self._sampled(self.shots, replace(self.key, evaluation=number))
+
+    def at_shots(self, shots: int) -> CircuitFunction:
+        """Return the function with another number of shots; itself where there are none."""
+        return self if self.key is None else self._sampled(shots, self.key)
 
     def for_samples(self, samples: Tensor) -> CircuitFunction:
         """Return the function with the shot streams of the samples ``[B]``; itself where there are no shots."""
         if self.key is None:
             return self
-        key = replace(self.key, samples=tuple(samples.tolist()))
-        return CircuitFunction(self.backend, self.circuit, self.weights, self.observables, shots=self.shots, key=key)
+        return self._sampled(self.shots, replace(self.key, samples=tuple(samples.tolist())))
+
+    def _sampled(self, shots: int | None, key: ShotKey) -> CircuitFunction:
+        return CircuitFunction(self.backend, self.circuit, self.weights, self.observables, shots=shots, key=key)
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """Return the expectations ``[B, O]`` at inputs ``[B, I]``."""
         check_inputs(inputs, self.circuit.num_inputs, self.weights)
         value: Tensor = _Shifted.apply(inputs, self.weights, self)
         return value
+
+    def measure(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the expectations at inputs ``[B, I]`` and their standard errors; see :meth:`FrozenFunction.measure`.
+
+        Unlike in :meth:`Backend.expectation` the error is never 0: shots with one outcome do not exclude others.
+        """
+        if self.shots is None:
+            return super().measure(inputs)
+        check_inputs(inputs, self.circuit.num_inputs, self.weights)
+        value, error = self._evaluate((self.circuit,), inputs, part=0)
+        assert error is not None
+        return value[0], torch.hypot(error[0], least_error(self.observables, self.shots).to(error))
 
     def jacobian(self, inputs: Tensor, *, create_graph: bool = False) -> Tensor:
         """Return ``∂f/∂v``, shape ``[B, O, I]``, by shifted circuits or the bilinear rule."""
@@ -147,6 +167,9 @@ class CircuitFunction(FrozenFunction):
 
     def values(self, circuits: Sequence[Circuit], inputs: Tensor, *, part: int = 1) -> Tensor:
         """Return the expectations ``[T, B, O]`` of T circuits; ``part`` numbers the first one's shot streams."""
+        return self._evaluate(circuits, inputs, part=part)[0]
+
+    def _evaluate(self, circuits: Sequence[Circuit], inputs: Tensor, *, part: int) -> tuple[Tensor, Tensor | None]:
         return self.backend.evaluate(
             circuits,
             inputs.detach(),
@@ -155,7 +178,7 @@ class CircuitFunction(FrozenFunction):
             shots=self.shots,
             key=self.key,
             part=part,
-        )[0]
+        )
 
     def weight_gradient(self, inputs: Tensor, cotangent: Tensor) -> Tensor:
         """Return ``Σ_bo u_bo ∂f_bo/∂θ`` ``[P]`` for cotangents ``[B, O]``."""
@@ -168,6 +191,15 @@ class CircuitFunction(FrozenFunction):
             )
             gradient.index_add_(0, torch.tensor(shifted.indices, device=along.device), along * factors)
         return gradient
+
+    def pull_back(
+        self, inputs: Tensor, cotangent: Tensor, to_inputs: bool, to_weights: bool
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Return the gradients ``[B, I]`` and ``[P]`` for cotangents ``[B, O]``, each where it is asked for."""
+        return (
+            (self.jacobian(inputs) * cotangent[..., None]).sum(1) if to_inputs else None,
+            self.weight_gradient(inputs, cotangent) if to_weights else None,
+        )
 
     def _repeated(self, signs: int, directions: int, batch: int) -> CircuitFunction:
         """Return the function for a batch with every sample ``signs x directions`` times, each with its own shots."""
@@ -201,13 +233,7 @@ class _Shifted(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx, cotangent):  # type: ignore[no-untyped-def]
         (inputs,) = ctx.saved_tensors
-        function = ctx.function
-        to_inputs = to_weights = None
-        if ctx.needs_input_grad[0]:
-            to_inputs = (function.jacobian(inputs) * cotangent[..., None]).sum(1)
-        if ctx.needs_input_grad[1]:
-            to_weights = function.weight_gradient(inputs, cotangent)
-        return to_inputs, to_weights, None
+        return *ctx.function.pull_back(inputs, cotangent, *ctx.needs_input_grad[:2]), None
 
 
 class _InjectedCircuits:
@@ -217,12 +243,30 @@ class _InjectedCircuits:
         self._function = function
         self._scale = scale
 
+    @property
+    def shots(self) -> int | None:
+        """Shots of an evaluation; None for exact ones."""
+        return self._function.shots
+
+    @property
+    def settings(self) -> int:
+        """Measurements of so many shots that an evaluation takes."""
+        return self._function.settings
+
     def at_evaluation(self, number: int) -> _InjectedCircuits:
         """Return the function with the shot streams of another evaluation."""
         return _InjectedCircuits(self._function.at_evaluation(number), self._scale)
 
+    def at_shots(self, shots: int) -> _InjectedCircuits:
+        """Return the function with another number of shots."""
+        return _InjectedCircuits(self._function.at_shots(shots), self._scale)
+
     def __call__(self, y: Tensor, x: Tensor, samples: Tensor) -> Tensor:
         return self._function.for_samples(samples)(x + self._scale * upsample(y, x.shape[1]))
+
+    def measure(self, y: Tensor, x: Tensor, samples: Tensor) -> tuple[Tensor, Tensor]:
+        """Return f and its standard errors, each ``[B, n]``, without a graph."""
+        return self._function.for_samples(samples).measure(x + self._scale * upsample(y, x.shape[1]))
 
     def jacobian(self, y: Tensor, x: Tensor, samples: Tensor, *, create_graph: bool = False) -> Tensor:
         """Return ``∂f/∂y`` ``[B, n, n]``."""

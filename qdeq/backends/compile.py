@@ -16,7 +16,7 @@ from torch import Tensor
 from qdeq.backends.base import FrozenFunction
 from qdeq.backends.product_form import ProductEncoding, ProductForm
 from qdeq.backends.quadratic_form import QuadraticForm
-from qdeq.circuit import Circuit, Gate, Input
+from qdeq.circuit import Channel, Circuit, Gate, Input
 from qdeq.gates import GATES
 from qdeq.observables import (
     BASIS_GATES,
@@ -40,14 +40,14 @@ class Analysis:
     """How a circuit can be compiled.
 
     Attributes:
-        ansatz: The gates after the encoder; none has an input.
+        ansatz: The gates, and noise, after the encoder; none has an input.
         amplitude: Number of encoded features, for amplitude encoding.
         product: The rotations of a product encoder, as ``(qubit, ((axis, gates), ...))`` for each moved qubit, where
             the
             gates of one axis in a row are given together.
     """
 
-    ansatz: tuple[Gate, ...]
+    ansatz: tuple[Gate | Channel, ...]
     amplitude: int | None = None
     product: tuple[tuple[int, tuple[tuple[str, tuple[Gate, ...]], ...]], ...] = ()
 
@@ -64,11 +64,11 @@ def analyse(circuit: Circuit) -> Analysis | None:
     encoding = circuit.encoding
     if encoding is not None:
         free = encoding.values is None and not moving and encoding.num_features <= MAX_COLUMNS
-        return Analysis(circuit.gates, amplitude=encoding.num_features) if free else None
+        return Analysis(circuit.body, amplitude=encoding.num_features) if free else None
     touched: set[int] = set()
     rotations: dict[int, list[tuple[str, list[Gate]]]] = {}
-    for gate in circuit.gates:
-        if gate not in moving:
+    for gate in circuit.body:
+        if isinstance(gate, Channel) or gate not in moving:
             touched.update(gate.qubits)
             continue
         if gate.name not in ("RX", "RY", "RZ") or gate.qubits[0] in touched:
@@ -88,7 +88,7 @@ def analyse(circuit: Circuit) -> Analysis | None:
         size *= 3 if len(sequence) == 1 else 4
     if size > MAX_PRODUCT or 2 ** len(product) > MAX_COLUMNS:
         return None
-    return Analysis(tuple(gate for gate in circuit.gates if gate not in moving), product=product)
+    return Analysis(tuple(operation for operation in circuit.body if operation not in moving), product=product)
 
 
 def compile_columns(
@@ -105,10 +105,29 @@ def compile_columns(
     """
     if analysis.amplitude is not None:
         return QuadraticForm(_forms(columns, observables, circuit.num_qubits, real=True))
-    encoding = product_encoding(analysis, circuit.num_inputs, like)
+    encoding = product_encoding(circuit, like.dtype, like.device)
     real = all(size == 3 for size in encoding.sizes)
     forms = _forms(columns * _column_phases(analysis).to(columns), observables, circuit.num_qubits, real=real)
     return ProductForm(_bloch_tensor(forms, encoding), encoding)
+
+
+def compile_operators(circuit: Circuit, analysis: Analysis, operators: Tensor, like: Tensor) -> FrozenFunction:
+    """Compile a circuit whose ansatz, noise included, has been applied to the observables instead of the states.
+
+    Args:
+        circuit: The circuit.
+        analysis: What :func:`analyse` said of it.
+        operators: ``[O, 2^n, 2^n]``, Hermitian: an expectation is their trace with the encoder's state.
+        like: A tensor of the wanted real type, on the wanted device.
+    """
+    states = torch.tensor(column_states(circuit.num_qubits, analysis), device=operators.device)
+    forms = operators[:, states[:, None], states]
+    if analysis.amplitude is not None:
+        return QuadraticForm(forms.real)
+    encoding = product_encoding(circuit, like.dtype, like.device)
+    phases = _column_phases(analysis).to(forms)
+    forms = phases.conj()[:, None] * forms * phases
+    return ProductForm(_bloch_tensor(forms.real if all(size == 3 for size in encoding.sizes) else forms, encoding), encoding)
 
 
 def column_states(num_qubits: int, analysis: Analysis) -> list[int]:
@@ -139,11 +158,14 @@ def _column_phases(analysis: Analysis) -> Tensor:
     return phases
 
 
-def product_encoding(analysis: Analysis, num_inputs: int, like: Tensor) -> ProductEncoding:
-    """Return the encoder's angles as an affine function of the inputs."""
+@lru_cache(maxsize=256)
+def product_encoding(circuit: Circuit, dtype: torch.dtype, device: torch.device) -> ProductEncoding:
+    """Return the angles of a circuit's product encoder as an affine function of the inputs."""
+    analysis = analyse(circuit)
+    assert analysis is not None
     order = ProductEncoding.columns([tuple(axis for axis, _ in turns) for _, turns in analysis.product])
     column = {rotation: number for number, rotation in enumerate(order)}
-    slope = torch.zeros(num_inputs, len(order), dtype=torch.float64)
+    slope = torch.zeros(circuit.num_inputs, len(order), dtype=torch.float64)
     offset = torch.zeros(len(order), dtype=torch.float64)
     qubits = []
     for position, (qubit, turns) in enumerate(analysis.product):
@@ -154,7 +176,7 @@ def product_encoding(analysis: Analysis, num_inputs: int, like: Tensor) -> Produ
                 slope[angle.index, column[position, step]] += angle.scale
                 offset[column[position, step]] += angle.offset
         qubits.append((qubit, tuple((axis, column[position, step]) for step, (axis, _) in enumerate(turns))))
-    return ProductEncoding(slope.to(like), offset.to(like), tuple(qubits))
+    return ProductEncoding(slope.to(device, dtype), offset.to(device, dtype), tuple(qubits))
 
 
 def _bloch_tensor(forms: Tensor, encoding: ProductEncoding) -> Tensor:
@@ -170,6 +192,7 @@ def _bloch_tensor(forms: Tensor, encoding: ProductEncoding) -> Tensor:
 
 
 @cache
+@torch.inference_mode(False)  # what is kept has to serve training too
 def _density_basis(size: int) -> Tensor:
     """Return ``K[m, (i, j)]`` with ``tr(H ρ) = Σ K[m, (i, j)] H_ij r_m`` for a qubit's vector r of this size."""
     identity, x, y, z = (GATES[name].matrix() for name in "IXYZ")
@@ -200,6 +223,7 @@ def rotate_basis(columns: Tensor, group: MeasurementGroup) -> Tensor:
 
 
 @lru_cache(maxsize=256)
+@torch.inference_mode(False)
 def _signs(strings: tuple[PauliString, ...], first: int, width: int) -> Tensor:
     """Return the strings' eigenvalues ``[K, 2^width]`` on the qubits ``first`` to ``first + width - 1``."""
     supports = [[qubit - first for qubit, _ in string.factors] for string in strings]

@@ -9,7 +9,7 @@ batch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,6 +26,7 @@ from qdeq.observables import Observable
 
 if TYPE_CHECKING:
     from qdeq.backends.adapter import CircuitBackend
+    from qdeq.backends.base import Backend
 
 MAX_CHOI_QUBITS = 14
 """Beyond this a Choi circuit's state costs more than the columns one by one."""
@@ -125,19 +126,35 @@ def _flips(state: int, num_qubits: int) -> list[Gate]:
 # -- expectations only -----------------------------------------------------------------------------------------------
 
 
-def probing_pays(circuit: Circuit, analysis: Analysis, batch: int) -> bool:
+def probing_pays(circuit: Circuit, analysis: Analysis, batch: int, *, adjoint: bool = False) -> bool:
     """Whether a training step by probing runs fewer circuits than one circuit per sample, evaluation and shift.
 
     A step by circuits has :data:`EVALUATIONS_PER_SOLVE` evaluations, the Jacobian (two circuits for each qubit under
     amplitude encoding, the shifts of all inputs otherwise) and the shifts of all weights, for every sample.
+
+    Args:
+        circuit: The circuit.
+        analysis: What can be compiled of it.
+        batch: Samples in a step.
+        adjoint: Whether one run gives the derivative of an expectation in all angles.
     """
-    shifts = len(shifted_circuits(circuit, Weight).circuits)
-    inputs = len(shifted_circuits(circuit, Input).circuits) or 2 * circuit.num_qubits
+    shifts = 1 if adjoint else len(shifted_circuits(circuit, Weight).circuits)
+    inputs = len(shifted_circuits(circuit, Input).circuits)
+    inputs = (min(inputs, circuit.num_qubits) if adjoint else inputs) if inputs else 2 * circuit.num_qubits
     return num_probes(analysis) * (1 + shifts) < batch * (EVALUATIONS_PER_SOLVE + inputs + shifts)
 
 
+WeightGradient = Callable[[Sequence[Circuit], Tensor, Tensor], Tensor]
+"""Maps T circuits, inputs ``[B, I]`` and cotangents ``[T, B, O]`` to the gradient ``[P]`` in the weights."""
+
+
 def compile_by_probing(
-    backend: CircuitBackend, circuit: Circuit, analysis: Analysis, weights: Tensor, observables: Sequence[Observable]
+    backend: Backend,
+    circuit: Circuit,
+    analysis: Analysis,
+    weights: Tensor,
+    observables: Sequence[Observable],
+    gradient: WeightGradient | None = None,
 ) -> FrozenFunction:
     """Compile a circuit from expectations at known states.
 
@@ -147,12 +164,14 @@ def compile_by_probing(
         analysis: What :func:`~qdeq.backends.compile.analyse` said of it.
         weights: ``[P]``.
         observables: What to measure.
+        gradient: The backend's own way to the gradient in the weights; from shifted circuits by default.
     """
     probe = _PairProbe(analysis.amplitude) if analysis.amplitude is not None else _ProductProbe(circuit, analysis)
-    values: Tensor = _Probed.apply(weights, backend, probe.circuits(circuit), probe.inputs(circuit), tuple(observables))
+    circuits, inputs = probe.circuits(circuit), probe.inputs(circuit)
+    values: Tensor = _Probed.apply(weights, backend, circuits, inputs, tuple(observables), gradient)
     if isinstance(probe, _PairProbe):
         return QuadraticForm(probe.assemble(values))
-    return ProductForm(probe.assemble(values), product_encoding(analysis, circuit.num_inputs, weights))
+    return ProductForm(probe.assemble(values), product_encoding(circuit, weights.dtype, weights.device))
 
 
 def num_probes(analysis: Analysis) -> int:
@@ -166,16 +185,18 @@ class _Probed(torch.autograd.Function):
     """Expectations ``[K, O]`` of K probes; backward, of the same probes through the circuit at shifted weights."""
 
     @staticmethod
-    def forward(ctx, weights, backend, circuits, inputs, observables):  # type: ignore[no-untyped-def]
+    def forward(ctx, weights, backend, circuits, inputs, observables, gradient):  # type: ignore[no-untyped-def]
         ctx.save_for_backward(weights)
-        ctx.problem = backend, circuits, inputs, observables
+        ctx.problem = backend, circuits, inputs, observables, gradient
         return backend.evaluate(circuits, inputs.to(weights), weights.detach(), observables)[0].flatten(0, 1)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, cotangent):  # type: ignore[no-untyped-def]
         (weights,) = ctx.saved_tensors
-        backend, circuits, inputs, observables = ctx.problem
+        backend, circuits, inputs, observables, own = ctx.problem
+        if own is not None:
+            return own(circuits, inputs.to(weights), cotangent.unflatten(0, (len(circuits), -1))), *[None] * 5
         gradient = torch.zeros_like(weights)
         shifts = [shifted_circuits(circuit, Weight) for circuit in circuits]
         flat = [shifted for each in shifts for shifted in each.circuits]
@@ -187,7 +208,7 @@ class _Probed(torch.autograd.Function):
             factors = torch.tensor(real, dtype=torch.float64).to(along)
             indices = torch.tensor([index for each in shifts for index in each.indices], device=weights.device)
             gradient.index_add_(0, indices, along * factors)
-        return gradient, None, None, None, None
+        return gradient, *[None] * 5
 
 
 class _PairProbe:

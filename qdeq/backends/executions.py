@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from torch import Tensor
 
 from qdeq.circuit import Circuit
 from qdeq.errors import BackendError
@@ -23,10 +24,11 @@ CHUNKS_PER_WORKER = 4
 
 @dataclass
 class ExecutionCount:
-    """How many circuits ran, and how many were asked for, within :func:`count_executions`."""
+    """How many circuits ran, and how many were asked for, within :func:`count_executions`; and measurements made."""
 
     executed: int = 0
     requested: int = 0
+    shots: int = 0
 
 
 _counters: ContextVar[tuple[ExecutionCount, ...]] = ContextVar("qdeq_execution_counters", default=())
@@ -55,6 +57,23 @@ def record_executions(executed: int, requested: int) -> None:
     for counter in _counters.get():
         counter.executed += executed
         counter.requested += requested
+
+
+def record_shots(shots: int) -> None:
+    """Add to every counter that is open."""
+    for counter in _counters.get():
+        counter.shots += shots
+
+
+def bind_rows(circuits: Sequence[Circuit], inputs: Tensor, weights: Tensor) -> list[Circuit]:
+    """Return every circuit at every row of the inputs ``[B, I]`` and at weights ``[P]``, circuit by circuit."""
+    values = weights.detach().double().cpu().numpy()
+    rows = inputs.detach().double().cpu().numpy()
+    bound = []
+    for circuit in circuits:
+        fixed = circuit.bind(weights=values[: circuit.num_weights].tolist())
+        bound += [fixed.bind(inputs=row[: circuit.num_inputs].tolist()) for row in rows]
+    return bound
 
 
 @dataclass(frozen=True)

@@ -64,52 +64,81 @@ class ProductEncoding:
             found.setdefault(tuple(axis for axis, _ in rotations), []).append(position)
         return list(found.items())
 
-    def vectors(self, angles: Tensor, *, tangents: bool = False) -> list[Tensor]:
-        """Return each moved qubit's vector at angles ``[B, G]``, as ``[B, 3 or 4, 1]``.
+    @cached_property
+    def by_column(self) -> Tensor:
+        """Where each column of E stands among the rotations of the first qubit, the second, and so on; ``[G]``."""
+        columns = [column for _, rotations in self.qubits for _, column in rotations]
+        return torch.tensor(columns, dtype=torch.long, device=self.slope.device).argsort()
 
-        With ``tangents``, its derivatives in the angles of its own rotations follow in the last dimension.
+    def vectors(self, angles: Tensor, *, tangents: bool = False) -> list[Tensor]:
+        """Return each moved qubit's vector at angles ``[B, G]``, as ``[B, 3 or 4]``.
+
+        With ``tangents``, ``[B, 3 or 4, 1 + R]``: its derivatives in the angles of its own R rotations follow.
         """
-        turn = torch.polar(torch.ones_like(angles), angles)  # cos + i sin
+        cos, sin = torch.cos(angles), torch.sin(angles)
         vectors: list[Tensor | None] = [None] * len(self.qubits)
         first = 0
         for axes, positions in self._alike:
-            width = len(positions)
-            turns = turn[:, first : first + len(axes) * width].split(width, dim=1)
-            first += len(axes) * width
-            parts = _rotated(axes, turns, tangents)
-            one = torch.ones_like(parts[0])
+            shape, last = (len(axes), len(positions)), first + len(axes) * len(positions)
+            turns = [part[:, first:last].unflatten(1, shape).unbind(1) for part in (cos, sin)]
+            first = last
             if tangents:
+                parts = _rotated_with_tangents(axes, *turns)
+                one = torch.ones_like(parts[0])
                 one[..., 1:] = 0
+            else:
+                parts = _rotated(axes, *turns)
+                one = torch.ones_like(parts[0])
             for position, vector in zip(positions, torch.stack([one, *parts], dim=2).unbind(1), strict=True):
                 vectors[position] = vector
         return vectors  # type: ignore[return-value]
 
 
-def _rotated(axes: Sequence[str], turns: Sequence[Tensor], tangents: bool) -> list[Tensor]:
-    """Turn the Bloch vector (0, 0, 1) about the axes one after another, each by ``e^{iθ}`` ``[B, m]``.
+def _rotated(axes: Sequence[str], cos: Sequence[Tensor], sin: Sequence[Tensor]) -> list[Tensor]:
+    """Turn the Bloch vector (0, 0, 1) about the axes one after another, by angles of ``cos, sin [B, m]`` each.
 
-    A rotation multiplies the complex number of the two other components; the first is about X or Y.
+    The first axis is X or Y.
 
     Returns:
-        The components x, y, z, or cos and sin for a single axis, ``[B, m, 1]``; with ``tangents`` followed by their
-        derivatives in each angle, ``[B, m, 1 + R]``.
+        The components x, y, z, or cos and sin for a single axis, ``[B, m]``.
     """
-    cos, sin = turns[0].real[..., None], turns[0].imag[..., None]
     if len(axes) == 1:
-        return [torch.cat([cos, -sin], -1), torch.cat([sin, cos], -1)] if tangents else [cos, sin]
-    zero = torch.zeros_like(cos)
-    vector = [zero, -sin, cos] if axes[0] == "X" else [sin, zero, cos]
-    for step, (axis, turn) in enumerate(zip(axes, turns, strict=True)):
+        return [cos[0], sin[0]]
+    vector: list[Tensor | None] = [None, -sin[0], cos[0]] if axes[0] == "X" else [sin[0], None, cos[0]]
+    for axis, c, s in zip(axes[1:], cos[1:], sin[1:], strict=True):
         along = "XYZ".index(axis)
         first, second = (along + 1) % 3, (along + 2) % 3
-        if step:
-            turned = torch.complex(vector[first], vector[second]) * turn[..., None]
-            vector[first], vector[second] = turned.real, turned.imag
-        if tangents:  # the derivative of a rotation is the axis times the rotated vector
-            now = [part[..., :1] for part in vector]
-            vector[along] = torch.cat([vector[along], zero], -1)
-            vector[first] = torch.cat([vector[first], -now[second]], -1)
-            vector[second] = torch.cat([vector[second], now[first]], -1)
+        vector[first], vector[second] = _turned(vector[first], vector[second], c, s)
+    return [torch.zeros_like(cos[0]) if part is None else part for part in vector]
+
+
+def _turned(
+    first: Tensor | None, second: Tensor | None, cos: Tensor, sin: Tensor
+) -> tuple[Tensor | None, Tensor | None]:
+    """Turn two components; None is zero, which the third component is until the second rotation."""
+    if second is None:
+        return (None, None) if first is None else (first * cos, first * sin)
+    if first is None:
+        return -second * sin, second * cos
+    return torch.addcmul(first * cos, second, sin, value=-1), torch.addcmul(first * sin, second, cos)
+
+
+def _rotated_with_tangents(axes: Sequence[str], cos: Sequence[Tensor], sin: Sequence[Tensor]) -> list[Tensor]:
+    """Return :func:`_rotated` followed by its derivatives in each angle, ``[B, m, 1 + R]``."""
+    cos, sin = [part[..., None] for part in cos], [part[..., None] for part in sin]
+    if len(axes) == 1:
+        return [torch.cat([cos[0], -sin[0]], -1), torch.cat([sin[0], cos[0]], -1)]
+    zero = torch.zeros_like(cos[0])
+    vector = [zero, zero, torch.ones_like(zero)]
+    for axis, c, s in zip(axes, cos, sin, strict=True):
+        along = "XYZ".index(axis)
+        first, second = (along + 1) % 3, (along + 2) % 3
+        vector[first], vector[second] = _turned(vector[first], vector[second], c, s)  # type: ignore[assignment]
+        # the derivative of a rotation is the axis times the rotated vector
+        now = [part[..., :1] for part in vector]
+        vector[along] = torch.cat([vector[along], zero], -1)
+        vector[first] = torch.cat([vector[first], -now[second]], -1)
+        vector[second] = torch.cat([vector[second], now[first]], -1)
     return vector
 
 
@@ -141,9 +170,9 @@ class ProductForm(FrozenFunction):
 
     def at_angles(self, angles: Tensor) -> Tensor:
         """Return the expectations ``[B, O]`` at the encoder's angles ``[B, G]``."""
-        vectors = [vector[..., 0] for vector in self._encoding.vectors(angles)]
-        left = _product(vectors[: self._half], angles)
-        return (self._over_right(_product(vectors[self._half :], angles)) * left[:, None]).sum(-1)
+        vectors = self._encoding.vectors(angles)
+        left, right = _product(vectors[: self._half], angles), _product(vectors[self._half :], angles)
+        return (self._over_right(right) * left[:, None]).sum(-1)
 
     def jacobian_at_angles(self, angles: Tensor, *, create_graph: bool = False) -> Tensor:
         """Return the derivatives ``[B, O, G]`` in the encoder's angles.
@@ -157,11 +186,9 @@ class ProductForm(FrozenFunction):
             left = _product(vectors[:half], angles) @ self._tensor.transpose(0, 1).flatten(1)
             over_left = left.unflatten(1, (len(self._tensor), -1))
             environments = _environments(over_right, vectors[:half]) + _environments(over_left, vectors[half:])
-            result = angles.new_zeros(len(angles), len(self._tensor), angles.shape[1])
-            for (_, rotations), environment, pair in zip(self._encoding.qubits, environments, pairs, strict=True):
-                columns = torch.tensor([column for _, column in rotations], device=angles.device)
-                result = result.index_copy(2, columns, environment @ pair[..., 1:])
-        return result
+            none = angles.new_zeros(len(angles), len(self._tensor), 0)  # all there is where the inputs move no qubit
+            rows = [environment @ pair[..., 1:] for environment, pair in zip(environments, pairs, strict=True)]
+            return torch.cat([none, *rows], dim=2).index_select(2, self._encoding.by_column)
 
     def inject(self, x: Tensor, scale: Tensor | float, size: int) -> tuple[Callable[..., Tensor], tuple[Tensor, ...]]:
         """Return ``f(y) = q(x + s W y)`` with the angles ``x E + e_0`` worked out beforehand."""

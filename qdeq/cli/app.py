@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
-from qdeq.errors import CircuitError, DataError, QdeqError, UnsupportedError
+from qdeq.errors import BudgetReached, CircuitError, DataError, QdeqError, UnsupportedError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from qdeq.spec import ExperimentSpec
 
-BAD_INPUT, INTERRUPTED = 2, 130
-"""Exit codes: an error that qdeq raised on purpose; Ctrl-C (128 + SIGINT, as shells have it)."""
+BAD_INPUT, OUT_OF_BUDGET, INTERRUPTED = 2, 3, 130
+"""Exit codes: an error that qdeq raised on purpose; a budget that ended a run; Ctrl-C (128 + SIGINT, as in shells)."""
 
 _SECTIONS = {DataError: "data", CircuitError: "model", UnsupportedError: "backend"}
 
@@ -35,7 +35,7 @@ class _Group(TyperGroup):
             if ctx.params.get("debug"):
                 traceback.print_exc()
             typer.echo(f"error: {error}", err=True)
-            raise typer.Exit(BAD_INPUT) from error
+            raise typer.Exit(OUT_OF_BUDGET if isinstance(error, BudgetReached) else BAD_INPUT) from error
         except KeyboardInterrupt as interrupt:
             if ctx.params.get("debug"):
                 traceback.print_exc()

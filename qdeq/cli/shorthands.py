@@ -11,7 +11,7 @@ import yaml
 from qdeq.errors import SpecError
 from qdeq.spec import parse_yaml
 
-ANY_SOLVER = ("on_failure", "fallback", "fixed_steps", "max_steps", "rtol", "atol")
+ANY_SOLVER = ("on_failure", "fallback", "fixed_steps", "first_shots", "shots_growth", "max_steps", "rtol", "atol")
 """What stands in the solver section whatever the solver is, and outlives a change of it."""
 
 

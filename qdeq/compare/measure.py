@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from qdeq.adjoints import AdjointRecord, attach
+from qdeq.adjoints import AdjointRecord, UnrolledAdjoint, attach
 from qdeq.backends import Backend, ShotKey
 from qdeq.backends.executions import count_executions
 from qdeq.builders import build_data, build_model
@@ -22,7 +22,7 @@ from qdeq.injection import upsample
 from qdeq.jacobians import jacobian
 from qdeq.models import QDEQClassifier
 from qdeq.seeds import torch_generator
-from qdeq.solvers import solve
+from qdeq.solvers import Status, solve
 from qdeq.spec import ExperimentSpec
 from qdeq.training.evaluate import shot_key
 
@@ -121,14 +121,14 @@ def measure(
                 matrix = jacobian(f, subject.state, rows)
             executions["jacobian"] = count.executed
             with count_executions() as count:
-                state, residual, spent, converged, taken = _solve(model, f, y0, rows)
+                state, residual, solved = _solve(model, f, y0, rows)
             executions["solve"] = count.executed
         with count_executions() as count:
             gradients = _gradients(model, subject, state if at is None else at, stream)
         executions["gradient"] = count.executed
         losses, seconds, executions["training_step"] = short_training(subject.model(backend), subject, steps, stream)
     worst = residual.max().item()
-    cost = Cost(converged, taken, spent, worst, executions, seconds, tuple(losses.tolist()))
+    cost = Cost(**solved, residual=worst, executions=executions, seconds=seconds, losses=tuple(losses.tolist()))
     return Measurement(function_y0, function, matrix, *gradients, state, residual, losses, cost)
 
 
@@ -139,24 +139,39 @@ def injected(model: QDEQClassifier, subject: Subject, features: Tensor, stream: 
 
 
 def _solve(model, f, y0, rows):  # type: ignore[no-untyped-def]
-    """Return state, residual, mean evaluations, number of converged samples, mean steps."""
+    """Return state, residual, and what the solve did, as :class:`Cost` has it."""
     if model.layers is not None:
         found = model.equilibrium.direct(f, y0, rows, layers=model.layers)
-        return found.value, found.residual, float(model.layers), None, float(model.layers)
-    solution = solve(model.equilibrium.solver, f, y0, rows)
-    converged = None if model.equilibrium.fixed_steps is not None else int(solution.converged.sum())
-    evaluations, taken = (column.double().mean().item() for column in (solution.evaluations, solution.steps))
-    return solution.value, solution.residual, evaluations, converged, taken
+        taken = float(model.layers)
+        return (
+            found.value,
+            found.residual,
+            {"converged": None, "noise_limited": 0, "steps": taken, "evaluations": taken},
+        )
+    solution = solve(model.equilibrium.solver, model.equilibrium.as_solved(f), y0, rows)
+    counts = solution.counts()
+    return (
+        solution.value,
+        solution.residual,
+        {
+            "converged": None if model.equilibrium.fixed_steps is not None else counts[Status.CONVERGED],
+            "noise_limited": counts[Status.NOISE_LIMITED],
+            "steps": solution.steps.double().mean().item(),
+            "evaluations": solution.evaluations.double().mean().item(),
+        },
+    )
 
 
 def _gradients(model: QDEQClassifier, subject: Subject, at: Tensor, stream: str) -> tuple[Tensor, Tensor]:
     """Return the gradients of the mean loss, without dropout, in the circuit's weights and in the data."""
     features = subject.features.clone().requires_grad_()
     f, rows = injected(model, subject, features, stream)
-    if model.layers is None:
-        value = attach(f, at, rows, model.equilibrium.adjoint, "warn", AdjointRecord())
-    else:
+    if model.layers is not None:
         value = model.equilibrium.direct(f, torch.zeros_like(at), rows, layers=model.layers).value
+    elif isinstance(model.equilibrium.adjoint, UnrolledAdjoint):  # of the backend's own steps, not at a given state
+        value = model.equilibrium(f, torch.zeros_like(at), rows).value
+    else:
+        value = attach(f, at, rows, model.equilibrium.adjoint, "warn", AdjointRecord())
     logits = model.readout(torch.relu(upsample(value, features.shape[1])))
     to_weights, to_data = torch.autograd.grad(F.cross_entropy(logits, subject.labels), (model.weights, features))
     return to_weights, to_data

@@ -69,6 +69,7 @@ class Cost:
 
     Attributes:
         converged: Samples whose solve converged; None where a fixed number of steps or layers was taken.
+        noise_limited: Samples whose residual ended lost in the noise of the shots.
         steps: Mean number of solver steps of a sample.
         evaluations: Mean number of evaluations of f that a sample's solve took.
         residual: The worst sample's ``||f(y) - y||`` after the solve.
@@ -79,6 +80,7 @@ class Cost:
     """
 
     converged: int | None
+    noise_limited: int
     steps: float
     evaluations: float
     residual: float

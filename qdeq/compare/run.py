@@ -9,7 +9,6 @@ from typing import Any
 
 from qdeq._version import __version__
 from qdeq.backends import Backend, get_backend
-from qdeq.builders import fixed_steps
 from qdeq.compare import tolerances
 from qdeq.compare.judge import ExactJudge, Native, ShotJudge
 from qdeq.compare.measure import Subject, measure
@@ -81,7 +80,7 @@ def compare(
         shots=spec.shots,
         qubits=spec.model.qubits,
         solver=spec.solver.choice(),
-        fixed_steps=fixed_steps(spec) if spec.model.layers is None else None,
+        fixed_steps=spec.solver.fixed_steps if spec.model.layers is None else None,
         layers=spec.model.layers,
         amplification=native.amplification,
         results=tuple(results),
@@ -160,12 +159,13 @@ def _first_line(error: Exception) -> str:
 
 def _notes(spec: ExperimentSpec, judge: ExactJudge | ShotJudge, results: Sequence[BackendResult]) -> tuple[str, ...]:
     notes = []
-    steps = fixed_steps(spec)
+    steps = spec.solver.fixed_steps
     if spec.model.layers is not None:
         notes.append(f"Direct mode: y* stands for the output of {spec.model.layers} layers, and nothing is solved.")
     elif steps is not None:
-        why = "Here" if spec.shots is None else "A run with shots uses a fixed number of solver steps:"
-        notes.append(f"{why} every solve takes {steps} steps, without a test of convergence.")
+        notes.append(f"Here every solve takes {steps} steps, without a test of convergence.")
+    elif spec.shots is not None:
+        notes.append("Under shots a solve ends where its residual cannot be told from their noise (limited by noise).")
     if judge.override is not None:
         unit = "" if spec.shots is None else " standard errors"
         notes.append(f"Every quantity has the tolerance {judge.override:g}{unit} that was asked for.")

@@ -126,6 +126,8 @@ def _cost_table(comparison: Comparison) -> Table:
         if cost is None:
             continue
         converged = "fixed" if cost.converged is None else f"{cost.converged}/{comparison.samples}"
+        if cost.noise_limited:
+            converged += f", noise {cost.noise_limited}"
         runs = (f"{cost.executions[key]:,}" for key in ("function", "solve", "training_step"))
         row = [
             result.label + (" (native)" if result.outcome == "native" else ""),

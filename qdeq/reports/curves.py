@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 TRAIN = "#2f6f9f"
 COLOURS = {"train": TRAIN, "validation": "#d1602f"}
-INK, AXIS, FAINT, WARMUP = "#333333", "#999999", "#e4e4e4", "#f3efe2"
+INK, AXIS, FAINT, WARMUP, LIMIT = "#333333", "#999999", "#e4e4e4", "#f3efe2", "#b3261e"
 
 
 def plot_curves(metrics: Path, picture: Path) -> None:
@@ -33,6 +33,8 @@ def plot_curves(metrics: Path, picture: Path) -> None:
 def draw_curves(records: Sequence[dict[str, Any]]) -> Figure:
     """Return a figure of loss, accuracy, residual and evaluations over the epochs.
 
+    Where Jacobians were measured it has two more panels, their spectral radius and their norm.
+
     Args:
         records: The lines of a metrics.jsonl.
     """
@@ -42,16 +44,22 @@ def draw_curves(records: Sequence[dict[str, Any]]) -> Figure:
 
     steps = [record for record in records if record["kind"] == "step"]
     epochs = [record for record in records if record["kind"] == "epoch"]
-    figure = Figure(figsize=(10.5, 7.2), layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1))
-    loss, accuracy, residual, evaluations = figure.subplots(2, 2, sharex=True).flat
+    measured = any(epoch[split].get("jacobian_norm_max") is not None for epoch in epochs for split in COLOURS)
+    columns = 3 if measured else 2
+    figure = Figure(figsize=(5.25 * columns, 7.2), layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1))
+    (loss, accuracy, *upper), (residual, evaluations, *lower) = figure.subplots(2, columns, sharex=True)
+    panels = (loss, accuracy, residual, evaluations, *upper, *lower)
     per_epoch = max(1, len(steps) / max(1, steps[-1]["epoch"])) if steps else 1
 
     _line(loss, _over(steps, per_epoch), [record["loss"] for record in steps], TRAIN, alpha=0.25, width=0.7)
     for split, colour in COLOURS.items():
         for axes, key, factor in ((loss, "loss", 1), (accuracy, "accuracy", 100), (evaluations, "evaluations", 1)):
             _line(axes, _numbers(epochs), _values(epochs, split, key, factor), colour)
-        for key, style in (("residual_mean", "-"), ("residual_max", ":")):
-            _line(residual, _numbers(epochs), _values(epochs, split, key), colour, style=style)
+        for axes, key in zip(
+            (residual, *upper, *lower), ("residual", "spectral_radius", "jacobian_norm"), strict=False
+        ):
+            for which, style in (("mean", "-"), ("max", ":")):
+                _line(axes, _numbers(epochs), _values(epochs, split, f"{key}_{which}"), colour, style=style)
 
     _finish(loss, "Loss", "cross entropy [nats]")
     _finish(accuracy, "Accuracy", "correct samples [%]")
@@ -59,13 +67,18 @@ def draw_curves(records: Sequence[dict[str, Any]]) -> Figure:
     _finish(evaluations, "Solver effort", "evaluations of f per sample")
     _decades(residual)
     evaluations.set_ylim(bottom=0)
-    for axes in (loss, accuracy, residual, evaluations):
+    if measured:
+        _finish(upper[0], "Spectral radius of the Jacobian", "largest |eigenvalue| of ∂f/∂y")
+        _finish(lower[0], "Norm of the Jacobian", "||∂f/∂y||_2, in y-space")
+        _limit(upper[0], "attracting below")
+        _limit(lower[0], "contraction certified below")
+    for axes in panels:
         _mark(axes, steps, epochs, per_epoch)
-    for axes in (residual, evaluations):
+    for axes in (residual, evaluations, *lower):
         axes.set_xlabel("epoch", color=INK)
         axes.xaxis.get_major_locator().set_params(integer=True)
     _name_best(accuracy, epochs)
-    _legends(figure, residual, warmup=bool(loss.patches))
+    _legends(figure, [axes for axes in (residual, *upper, *lower) if axes.lines], warmup=bool(loss.patches))
     return figure
 
 
@@ -123,6 +136,15 @@ def _decades(axes: Axes) -> None:
         axes.set_ylim(10 ** (low - spare), 10 ** (high + spare))
 
 
+def _limit(axes: Axes, name: str) -> None:
+    """Draw the line at 1; the axis begins at 0, or is logarithmic where values far above 1 would flatten the rest."""
+    axes.axhline(1, color=LIMIT, linewidth=1.1, zorder=1, label=name)
+    if axes.get_ylim()[1] > 20:
+        _decades(axes)
+    else:
+        axes.set_ylim(0, max(axes.get_ylim()[1], 1.1))
+
+
 def _mark(axes: Axes, steps: Sequence[dict[str, Any]], epochs: Sequence[dict[str, Any]], per_epoch: float) -> None:
     """Shade the warm-up, and draw a line at the epoch of the best checkpoint."""
     direct = [step["step"] for step in steps if step["layers"] is not None]
@@ -152,8 +174,8 @@ def _name_best(axes: Axes, epochs: Sequence[dict[str, Any]]) -> None:
     )
 
 
-def _legends(figure: Figure, residual: Axes, *, warmup: bool) -> None:
-    """One legend for all panels, and one for the two kinds of line in the residual's."""
+def _legends(figure: Figure, extremes: Sequence[Axes], *, warmup: bool) -> None:
+    """One legend for all panels, and one for the two kinds of line where a panel has both."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -161,6 +183,8 @@ def _legends(figure: Figure, residual: Axes, *, warmup: bool) -> None:
     if warmup:
         handles.append(Patch(color=WARMUP, label="warm-up (direct layers)"))
     figure.legend(handles=handles, loc="outside upper right", ncols=len(handles), frameon=False, fontsize=10)
-    if residual.lines:
+    for axes in extremes:
+        limits, _ = axes.get_legend_handles_labels()
         worst = Line2D([], [], color=INK, linestyle=":", label="worst sample")
-        residual.legend(handles=[worst, Line2D([], [], color=INK, label="mean")], loc="best", frameon=False, fontsize=9)
+        mean = Line2D([], [], color=INK, label="mean")
+        axes.legend(handles=[*limits, worst, mean], loc="best", frameon=False, fontsize=9)

@@ -18,8 +18,8 @@ from qdeq.plugins import BACKENDS, Registry, install_command
 def plugin_table(registry: Registry) -> RenderableType:
     """Return what is installed: names and packages, what backends can do, and the options with defaults and meaning.
 
-    Options that all have in common are listed once. A plug-in that cannot be loaded is named with the reason and how to
-    install what it lacks; the others are listed all the same.
+    Options that all have are listed once, and again where one of them has another default. A plug-in that cannot be
+    loaded is named with the reason and how to install what it lacks; the others are listed all the same.
     """
     packages = _packages(registry.group)
     loaded: dict[str, Any] = {}
@@ -49,7 +49,7 @@ def _option_table(kind: str, loaded: dict[str, Any], packages: dict[str, str]) -
         table.add_column(column, style="bold" if column == kind else "", no_wrap=True)
     table.add_column("meaning")
     rows = {name: _option_rows(plugin) for name, plugin in loaded.items()}
-    shared = [row for row in next(iter(rows.values()), []) if all(row in own for own in rows.values())]
+    shared = _shared(list(rows.values()))
     if len(rows) > 1 and shared:
         rows = {f"every {kind}": shared, **{name: [r for r in own if r not in shared] for name, own in rows.items()}}
     for name, own in rows.items():
@@ -58,6 +58,13 @@ def _option_table(kind: str, loaded: dict[str, Any], packages: dict[str, str]) -
             table.add_row(*head, *map(Text, row))
         table.add_section()
     return table
+
+
+def _shared(tables: list[list[tuple[str, str, str]]]) -> list[tuple[str, str, str]]:
+    """Return the rows of options that all tables have, as most of them have them."""
+    rows = [row for table in tables for row in table]
+    everywhere = set.intersection(*({option for option, *_ in table} for table in tables)) if tables else set()
+    return [row for row in dict.fromkeys(rows) if row[0] in everywhere and rows.count(row) > len(tables) / 2]
 
 
 def _option_rows(plugin: Any) -> list[tuple[str, str, str]]:

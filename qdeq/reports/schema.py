@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from qdeq.adjoints import ADJOINTS
 from qdeq.errors import QdeqError
 from qdeq.plugins import BACKENDS, DATASETS, SOLVERS, Registry
 from qdeq.spec import ExperimentSpec
@@ -18,8 +19,8 @@ def experiment_schema() -> Schema:
     """Return the JSON schema of :class:`~qdeq.spec.ExperimentSpec`.
 
     ``backend``, ``solver``, ``adjoint``, ``solver.fallback`` and ``data.dataset`` take the name of an installed
-    plug-in, or a mapping with the name and that plug-in's options. A plug-in that cannot be loaded may be named,
-    without options.
+    plug-in (``adjoint`` that of an adjoint, too), or a mapping with the name and its options. A plug-in that cannot be
+    loaded may be named, without options.
     """
     schema = ExperimentSpec.model_json_schema()
     definitions = schema["$defs"]
@@ -30,7 +31,9 @@ def experiment_schema() -> Schema:
     properties = schema["properties"]
     _put(properties, "backend", _reference(definitions, "Backend", backend))
     _put(definitions["DataSpec"]["properties"], "dataset", _reference(definitions, "Dataset", dataset))
-    _put(properties, "adjoint", {"anyOf": [{"const": "dense"}, _reference(definitions, "Solver", solver)]})
+    adjoints = [_mapping(name, kind, f"adjoint-{name}", definitions) for name, kind in ADJOINTS.items()]
+    adjoint = {"anyOf": [{"type": "string", "enum": list(ADJOINTS)}, *adjoints, {"$ref": "#/$defs/Solver"}]}
+    _put(properties, "adjoint", _reference(definitions, "Adjoint", adjoint))
     _put(properties, "solver", _with_properties(solver, extra, section["name"]["default"]))
     return {"$schema": DIALECT, **schema}
 
@@ -41,28 +44,30 @@ def _choice(registry: Registry, definitions: Schema) -> Schema:
     mappings: list[Schema] = []
     for name in registry.names():
         try:
-            template = f"#/$defs/{registry.kind}-{name}-{{model}}"
-            options = TypeAdapter(registry.load(name)).json_schema(ref_template=template)
+            mapping = _mapping(name, registry.load(name), f"{registry.kind}-{name}", definitions)
         except QdeqError as error:
             names.append(name)  # still a name that may be written; loading the experiment will say what is wrong
             mappings.append({"type": "object", "properties": {"name": {"const": name}}, "$comment": str(error)})
             continue
-        for key, definition in options.pop("$defs", {}).items():
-            definitions[f"{registry.kind}-{name}-{key}"] = definition
-        required = options.get("required", [])
-        if not required:
+        if mapping["required"] == ["name"]:
             names.append(name)
-        mappings.append(
-            {
-                "type": "object",
-                "title": name,
-                "description": options.get("description", "").split("\n\n")[0],
-                "properties": {"name": {"const": name}, **options.get("properties", {})},
-                "required": ["name", *required],
-                "additionalProperties": False,
-            }
-        )
+        mappings.append(mapping)
     return {"anyOf": [{"type": "string", "enum": names}, *mappings]}
+
+
+def _mapping(name: str, plugin: Any, prefix: str, definitions: Schema) -> Schema:
+    """Return "a mapping with this name and the plug-in's options"; what they refer to is defined under the prefix."""
+    options = TypeAdapter(plugin).json_schema(ref_template=f"#/$defs/{prefix}-{{model}}")
+    for key, definition in options.pop("$defs", {}).items():
+        definitions[f"{prefix}-{key}"] = definition
+    return {
+        "type": "object",
+        "title": name,
+        "description": options.get("description", "").split("\n\n")[0],
+        "properties": {"name": {"const": name}, **options.get("properties", {})},
+        "required": ["name", *options.get("required", [])],
+        "additionalProperties": False,
+    }
 
 
 def _reference(definitions: Schema, name: str, definition: Schema) -> Schema:

@@ -74,11 +74,21 @@ def _metrics_table(title: str, validation: Metrics, test: Metrics) -> Table:
     table.add_row("residual, mean", *(residual(split, split.residual_mean) for split in both))
     table.add_row("residual, worst sample", *(residual(split, split.residual_max) for split in both))
     table.add_row("converged", *(percent(split.converged) for split in both))
+    if any(split.noise_limited is not None for split in both):
+        table.add_row("limited by noise", *(percent(split.noise_limited) for split in both))
     for status in Status:
         key = status.name.lower()
         if status.failed and any(key in split.failed for split in both):
             table.add_row(f"failed: {key}", *(f"{split.failed.get(key, 0):,}" for split in both), style="yellow")
     table.add_row("evaluations per solve", *(number(split.evaluations, ".2f") for split in both))
+    if any(split.shots is not None for split in both):
+        table.add_row("shots per solve", *(number(split.shots, ",.0f") for split in both))
+    if any(split.spectral_radius_mean is not None for split in both):
+        table.add_row("spectral radius, mean", *(number(split.spectral_radius_mean, ".3f") for split in both))
+        table.add_row("spectral radius, largest", *(number(split.spectral_radius_max, ".3f") for split in both))
+        table.add_row("||J||_2, mean", *(number(split.jacobian_norm_mean, ".3f") for split in both))
+        table.add_row("||J||_2, largest", *(number(split.jacobian_norm_max, ".3f") for split in both))
+        table.add_row("certified, ||J||_2 < 1", *(percent(split.certified) for split in both))
     table.add_row("samples", *(f"{split.samples:,}" for split in both))
     return table
 

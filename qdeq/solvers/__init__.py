@@ -8,11 +8,14 @@ True
 """
 
 from qdeq.solvers.anderson import Anderson
-from qdeq.solvers.base import SOLVER_CONFIG, Problem, Solver
+from qdeq.solvers.base import SOLVER_CONFIG, CompositeSolver, Problem, Solver
 from qdeq.solvers.broyden import Broyden
 from qdeq.solvers.driver import solve
+from qdeq.solvers.fallback import Fallback, solve_in_turn
+from qdeq.solvers.measured import GrowingShots
 from qdeq.solvers.naive import Naive
 from qdeq.solvers.newton import Newton
+from qdeq.solvers.newton_krylov import NewtonKrylov
 from qdeq.solvers.registry import get_solver
 from qdeq.solvers.solution import Solution, Status
 
@@ -20,12 +23,17 @@ __all__ = [
     "SOLVER_CONFIG",
     "Anderson",
     "Broyden",
+    "CompositeSolver",
+    "Fallback",
+    "GrowingShots",
     "Naive",
     "Newton",
+    "NewtonKrylov",
     "Problem",
     "Solution",
     "Solver",
     "Status",
     "get_solver",
     "solve",
+    "solve_in_turn",
 ]

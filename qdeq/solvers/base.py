@@ -6,23 +6,36 @@ decorator, keep in a NamedTuple what a step needs from earlier steps, and leave 
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field
+import torch
+from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from qdeq.errors import SolverError
 from qdeq.jacobians import NotDifferentiable, jacobian
+from qdeq.plugins import explain_options
+from qdeq.solvers.solution import Solution
 
 SOLVER_CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
 """Options are checked however a solver is built, and unknown ones are refused."""
 
 
+class _CheckedOptions(ABCMeta):
+    """Puts what pydantic has against a solver's options into one line, for every subclass without its doing."""
+
+    def __call__(cls, *args: Any, **options: Any) -> Any:
+        try:
+            return super().__call__(*args, **options)
+        except ValidationError as invalid:
+            raise SolverError(explain_options(cls.__name__, cls, invalid)) from invalid
+
+
 @dataclass(frozen=True, kw_only=True, config=SOLVER_CONFIG)
-class Solver(ABC):
+class Solver(metaclass=_CheckedOptions):
     """Options that every solver has, and the two methods that make one.
 
     ``y`` and ``fy`` are flattened real tensors ``[b, N]`` that hold only the samples still being solved. Neither
@@ -33,6 +46,24 @@ class Solver(ABC):
     max_steps: Annotated[int, Field(ge=0, description="Step budget of each sample [steps]; 0 only measures y0.")] = 50
     rtol: Annotated[float, Field(ge=0, description="Tolerance relative to ||f(y)||_2 [dimensionless].")] = 1e-4
     atol: Annotated[float, Field(ge=0, description="Absolute tolerance on ||f(y) - y||_2 [units of y].")] = 1e-6
+
+    @property
+    def evaluations_per_step(self) -> int:
+        """Most evaluations of f that a step costs a sample: 1, by the loop, unless :meth:`step` calls f itself.
+
+        Those that :meth:`Problem.jacobian` makes are left out here and in :attr:`most_evaluations`.
+        """
+        return 1
+
+    @property
+    def most_steps(self) -> int:
+        """Most steps that a sample takes."""
+        return self.max_steps
+
+    @property
+    def most_evaluations(self) -> int:
+        """Most evaluations of f that are spent on a sample."""
+        return 1 + self.max_steps * self.evaluations_per_step
 
     @abstractmethod
     def init(self, y0: Tensor, f0: Tensor) -> Any:
@@ -62,6 +93,14 @@ class Solver(ABC):
         """
 
 
+class CompositeSolver(Solver):
+    """A solver that is made of others, and solves by having them solve."""
+
+    @abstractmethod
+    def solve(self, f: Callable[..., Tensor], y0: Tensor, args: tuple[Tensor, ...], *, trace: bool = False) -> Solution:
+        """Return the solution; arguments and errors are those of :func:`qdeq.solvers.solve`, which calls this."""
+
+
 class Problem:
     """f restricted to the samples still being solved; it flattens, checks and counts.
 
@@ -73,8 +112,10 @@ class Problem:
         name: The solver's name, for messages.
 
     Attributes:
-        evaluations: Calls of f so far. Each is made for all active samples, so this is also the count per sample.
-        jacobians: Jacobians formed so far, counted likewise.
+        evaluations: Calls of f for all active samples so far.
+        extra: ``[b]`` int64, evaluations that were made for single samples on top; None where there were none.
+        jacobians: Jacobians formed so far, each for all active samples.
+        error: What f or its Jacobian raised, so that it is not put down to the solver.
     """
 
     def __init__(self, f: Callable[..., Tensor], shape: Sequence[int], args: tuple[Tensor, ...], name: str) -> None:
@@ -84,6 +125,9 @@ class Problem:
         self._name = name
         self.evaluations = 0
         self.jacobians = 0
+        self.error: Exception | None = None
+        self.extra: Tensor | None = None
+        self._active = 0
 
     def __call__(self, y: Tensor) -> Tensor:
         """Return f(y) ``[b, N]`` for ``y [b, N]``; this costs each active sample one evaluation.
@@ -92,10 +136,45 @@ class Problem:
             SolverError: f returned another shape or dtype than it was given.
         """
         self.evaluations += 1
+        self._active = len(y)
+        return self._values(y, self.evaluations if self.extra is None else self.evaluations + self.extra)
+
+    def at_iterate(self, y: Tensor) -> Tensor:
+        """Return f(y) ``[b, N]`` at the iterates; once a step, for the loop alone."""
+        return self(y)
+
+    def evaluate(self, rows: Tensor, y: Tensor) -> Tensor:
+        """Return f(y) ``[k, N]`` for ``y [k, N]`` and the samples ``rows`` alone, at one evaluation for each of them.
+
+        Args:
+            rows: ``[k]`` int64, indices into the active samples, each at most once.
+            y: ``[k, N]``.
+
+        Raises:
+            SolverError: f returned another shape or dtype than it was given.
+        """
+        if self.extra is None:
+            self.extra = torch.zeros(self._active, dtype=torch.int64, device=y.device)
+        self.extra[rows] += 1
+        return self._values(y, self.evaluations + self.extra[rows], rows)
+
+    def _values(self, y: Tensor, number: int | Tensor, rows: Tensor | None = None) -> Tensor:
+        """Return f(y) ``[k, N]`` for the samples ``rows``, or all, as their ``number``-th evaluation, or ``[k]``."""
         given = y.clone().reshape(-1, *self._shape)  # f may overwrite its argument without harm to the solver's y
+        args = self._arguments(rows)
+        if not hasattr(self._f, "at_evaluation"):
+            return self._applied(self._f, given, args).reshape(y.shape)
         # a function that is sampled draws anew at each evaluation, and the same again when asked for the same one
-        f = self._f.at_evaluation(self.evaluations) if hasattr(self._f, "at_evaluation") else self._f
-        return self._checked(f(given, *self._args), given, "f").reshape(y.shape)
+        if isinstance(number, int):
+            return self._applied(self._f.at_evaluation(number), given, args).reshape(y.shape)
+        value = torch.empty_like(y)
+        for each in number.unique().tolist():
+            same = (number == each).nonzero().squeeze(1)
+            value[same] = self._values(y[same], each, same if rows is None else rows[same])
+        return value
+
+    def _arguments(self, rows: Tensor | None) -> tuple[Tensor, ...]:
+        return self._args if rows is None else tuple(arg.index_select(0, rows) for arg in self._args)
 
     def jacobian(self, y: Tensor) -> Tensor:
         """Return df/dy ``[b, N, N]`` for ``y [b, N]``: row i holds the derivatives of f's i-th component.
@@ -109,18 +188,36 @@ class Problem:
         if not hasattr(self._f, "jacobian"):
             self.evaluations += 1
         try:
-            return jacobian(self._f, y.clone().reshape(-1, *self._shape), self._args)
+            # the solve itself runs without a graph; whoever repeats its steps with one wants that of the Jacobian too
+            given = y.clone().reshape(-1, *self._shape)
+            return jacobian(self._f, given, self._args, create_graph=torch.is_grad_enabled())
         except NotDifferentiable as error:
             raise SolverError(
                 f"{self._name}: {error}\n"
                 "Make f differentiable, give it a method jacobian(y, *args), or use a derivative-free solver."
             ) from error
+        except Exception as error:
+            self.error = error
+            raise
 
     def keep(self, rows: Tensor) -> None:
         """Drop all samples but ``rows`` (indices into the active ones, ``[b']``)."""
         self._args = tuple(arg.index_select(0, rows) for arg in self._args)
+        self.extra = None if self.extra is None else self.extra[rows]
+        self._active = len(rows)
 
-    def _checked(self, output: Any, given: Tensor, what: str) -> Tensor:
+    def _applied(self, f: Callable[..., Tensor], given: Tensor, args: tuple[Tensor, ...]) -> Tensor:
+        """Return f(given, *args), checked."""
+        return self._checked(self._called(f, given, args), given)
+
+    def _called(self, f: Callable[..., Any], given: Tensor, args: tuple[Tensor, ...]) -> Any:
+        try:
+            return f(given, *args)
+        except Exception as error:
+            self.error = error
+            raise
+
+    def _checked(self, output: Any, given: Tensor, what: str = "f") -> Tensor:
         if not isinstance(output, Tensor):
             raise SolverError(f"{self._name}: {what} returned {type(output).__name__}. It must return a tensor.")
         if output.shape != given.shape or output.dtype != given.dtype:

@@ -1,8 +1,8 @@
-"""Broyden's good method with a limited memory: a quasi-Newton root finder that needs no derivative."""
+"""Broyden's methods with a limited memory: quasi-Newton root finders that need no derivative."""
 
 from __future__ import annotations
 
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 from pydantic import Field
@@ -10,72 +10,91 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from qdeq.solvers.base import SOLVER_CONFIG, Problem, Solver
+from qdeq.solvers.line_search import Trial, first_trial
+from qdeq.solvers.secant import Inverse, one
 
 
 class BroydenState(NamedTuple):
-    """The previous iterate ``y`` and residual ``g`` (``None`` before the first step), and ``P = 1 + Σ u_i v_i^T``.
+    """The previous iterate ``y`` and residual ``g`` (``None`` before the first step), and P.
 
-    ``u`` and ``v`` are ``[b, k, N]``, oldest first; P approximates ``(1 - J)^{-1}``, minus the inverse Jacobian of g.
+    P approximates ``(1 - J)^{-1}``, minus the inverse Jacobian of g. With a line search, ``y`` is the last iterate that
+    was accepted, and ``trial`` what is tried from there.
     """
 
     y: Tensor | None
     g: Tensor | None
-    u: Tensor
-    v: Tensor
+    p: Inverse
+    trial: Trial | None = None
 
 
 @dataclass(frozen=True, kw_only=True, config=SOLVER_CONFIG)
 class Broyden(Solver):
-    """Solve g(y) = f(y) - y = 0 by ``y <- y + P g``, where -P is the inverse of Broyden's first ("good") update.
+    """Solve g(y) = f(y) - y = 0 by ``y <- y + P g``, where -P is an inverse Jacobian of g that each step updates.
 
-    By Sherman-Morrison, ``P <- P - (s + P Δg) s^T P / (s^T P Δg)`` with the last step s and its change Δg, so that
-    P Δg = -s. P starts as 1 (the first step is y <- f(y)), and does so again when the memory is full. In one dimension
-    this is the secant method; on a linear problem with ``memory >= 2N`` it terminates in at most 2N steps (Gay 1979).
-    There is no line search: each step costs one evaluation.
+    With the last step s and its change Δg, P becomes ``P + u v^T`` such that P Δg = -s:
+    ``u = -(s + P Δg) / (v^T Δg)``, and v tells the two methods apart.
 
-    Sources: C. G. Broyden, Math. Comp. 19, 577 (1965); D. M. Gay, SIAM J. Numer. Anal. 16, 623 (1979); C. T. Kelley,
-    Iterative Methods for Linear and Nonlinear Equations (SIAM 1995), ch. 7, for restarts; S. Bai, V. Koltun,
-    J. Z. Kolter, "Multiscale Deep Equilibrium Models", NeurIPS 2020, for the low-rank form.
+    - ``update="good"``, Broyden's first: ``v = P^T s``. The Jacobian changes least; this is its inverse, by
+      Sherman-Morrison.
+    - ``update="bad"``, his second: ``v = Δg``. P itself changes least. One product less a step, and defined wherever
+      g changes at all; usually it needs more steps.
+
+    P starts as 1 (the first step is y <- f(y)), and does so again when the memory is full. In one dimension this is the
+    secant method; on a linear problem with ``memory >= 2N`` it terminates in at most 2N steps (Gay 1979). Each step
+    costs one evaluation.
+
+    With ``line_search="derivative-free"``, a step after which ``||g||`` is too large is taken back
+    (:mod:`qdeq.solvers.line_search`). P learns from it all the same, and the next step is at most half as long. It is
+    for f that grow fast: where f is bounded, as in a quantum model, the steps that it forbids are often those that find
+    the root.
+
+    Sources: C. G. Broyden, Math. Comp. 19, 577 (1965), for both updates; D. M. Gay, SIAM J. Numer. Anal. 16, 623
+    (1979); C. T. Kelley, Iterative Methods for Linear and Nonlinear Equations (SIAM 1995), ch. 7, for restarts; S. Bai,
+    V. Koltun, J. Z. Kolter, "Multiscale Deep Equilibrium Models", NeurIPS 2020, for the low-rank form.
     """
 
     memory: Annotated[
         int, Field(ge=1, description="Rank-one terms kept in the inverse Jacobian before it restarts.")
     ] = 20
+    update: Annotated[
+        Literal["good", "bad"], Field(description="Broyden's first update (good) or his second (bad).")
+    ] = "good"
+    line_search: Annotated[
+        Literal["none", "derivative-free"],
+        Field(description="Take every step, or take back those after which the residual is too large."),
+    ] = "none"
 
     def init(self, y0: Tensor, f0: Tensor) -> BroydenState:
         """Return P = 1."""
-        empty = y0.new_empty((y0.shape[0], 0, y0.shape[1]))
-        return BroydenState(None, None, empty, empty)
+        return BroydenState(None, None, one(y0, self.memory))
 
     def step(self, problem: Problem, state: BroydenState, y: Tensor, fy: Tensor) -> tuple[Tensor, BroydenState]:
-        """Return the quasi-Newton iterate ``[b, N]``."""
-        g = fy - y
+        """Return the quasi-Newton iterate ``[b, N]``; from the one before y where the line search rejects y."""
+        g, p, trial = fy - y, state.p, state.trial
         if state.y is None or state.g is None:
-            return fy, BroydenState(y, g, state.u, state.v)
-        s, dg, u, v = y - state.y, g - state.g, state.u, state.v
-        if u.shape[1] < self.memory:
-            missing = p_g = _product(u, v, g)  # s + P Δg, since the last step was s = P (g - Δg)
-            st_p = _product(v, u, s)
+            return fy, BroydenState(y, g, p, None if self.line_search == "none" else first_trial(g))
+        s, dg, bad = y - state.y, g - state.g, self.update == "bad"
+        if p.terms < self.memory:
+            p_g = p.times(g)
+            missing = p_g if trial is None else s + p.times(dg)  # they are alike after a whole step s = P (g - Δg)
+            v = dg if bad else p.transposed_times(s)
         else:
             # dropping only the oldest term keeps stale ones: beyond spectral radius 1 it converged far less often
-            u, v, p_g, st_p, missing = u[:, :0], v[:, :0], g, s, s + dg
-        term = _term(missing, st_p, dg)
-        step = torch.addcmul(p_g, term, (st_p * g).sum(dim=1, keepdim=True))
-        u, v = torch.cat([u, term[:, None]], dim=1), torch.cat([v, st_p[:, None]], dim=1)
-        return y + step, BroydenState(y, g, u, v)
+            p, p_g, missing, v = one(y, self.memory), g, s + dg, dg if bad else s
+        u = _term(missing, v, dg, y)
+        if trial is None:
+            step = torch.addcmul(p_g, u, (v * g).sum(dim=1, keepdim=True))
+            return y + step, BroydenState(y, g, p.plus(u, v))
+        rejected = trial.rejected(state.g, g)
+        y, g, p = torch.where(rejected, state.y, y), torch.where(rejected, state.g, g), p.plus(u, v)
+        trial = trial.following(rejected, p.times(g))
+        return y + trial.step, BroydenState(y, g, p, trial)
 
 
-def _term(missing: Tensor, st_p: Tensor, dg: Tensor) -> Tensor:
-    """Return the new u, for which P Δg = -s; zeros for a sample where the update is undefined."""
-    denominator = (st_p * dg).sum(dim=1, keepdim=True)
-    size = torch.linalg.vector_norm(st_p, dim=1, keepdim=True) * torch.linalg.vector_norm(dg, dim=1, keepdim=True)
-    # below the rounding error of the dot product even its sign is noise
-    undefined = denominator.abs() <= size * (torch.finfo(dg.dtype).eps * dg.shape[1])
-    return -(missing / denominator).masked_fill(undefined, 0.0)
-
-
-def _product(u: Tensor, v: Tensor, x: Tensor) -> Tensor:
-    """Return ``(1 + Σ u_i v_i^T) x`` for ``u, v [b, k, N]`` and ``x [b, N]``; exchange u and v for the transpose."""
-    # sums of products, not a matrix product: its rounding may depend on the size of the batch
-    weight = (v * x[:, None]).sum(dim=2, keepdim=True)
-    return x + (u * weight).sum(dim=1)
+def _term(missing: Tensor, v: Tensor, dg: Tensor, y: Tensor) -> Tensor:
+    """Return u such that P Δg = -s with the new term ``u v^T``; zeros for a sample where it is undefined."""
+    denominator = (v * dg).sum(dim=1, keepdim=True)
+    change, size, at = (torch.linalg.vector_norm(vector, dim=1, keepdim=True) for vector in (dg, v, y))
+    # below the rounding error of the product, or of f(y) - y itself, even the denominator's sign is noise
+    noise = size * torch.maximum(change, at) * (torch.finfo(dg.dtype).eps * dg.shape[1])
+    return -(missing / denominator).masked_fill(denominator.abs() <= noise, 0.0)

@@ -79,7 +79,8 @@ class Newton(Solver):
         taken, lost = accepted[:, None], state.lost[:, None]
 
         full = state.terms >= self.restart
-        inverse = _broyden_update(state.inverse, full, y - state.y, g - state.g)
+        rounding = torch.finfo(y.dtype).eps * (torch.linalg.vector_norm(y, dim=1) + torch.linalg.vector_norm(fy, dim=1))
+        inverse = _broyden_update(state.inverse, full, y - state.y, g - state.g, rounding)
         inverse = torch.where((state.lost & (state.terms >= 0))[:, None, None], inverse, state.inverse)
         broyden = -(inverse * g[:, None]).sum(-1)
         newton = _newton_step(problem.jacobian(y), g)
@@ -110,15 +111,19 @@ def _newton_step(jacobian: Tensor, g: Tensor) -> Tensor:
     return torch.where(solved, s.squeeze(-1), g)
 
 
-def _broyden_update(inverse: Tensor, restart: Tensor, step: Tensor, change: Tensor) -> Tensor:
-    """Return H with ``H Δg = s`` for the step s and the change Δg of g, from -1 where ``restart``."""
+def _broyden_update(inverse: Tensor, restart: Tensor, step: Tensor, change: Tensor, rounding: Tensor) -> Tensor:
+    """Return H with ``H Δg = s`` for the step s and the change Δg of g, from -1 where ``restart``.
+
+    H is left as it is where Δg is no longer than ``rounding [b]``.
+    """
     fresh = -torch.eye(step.shape[1], dtype=step.dtype, device=step.device)
     inverse = torch.where(restart[:, None, None], fresh, inverse)
     h_dg = (inverse * change[:, None]).sum(-1)
     st_h = (inverse * step[..., None]).sum(1)
     denominator = (st_h * change).sum(-1)
-    scale = torch.linalg.vector_norm(st_h, dim=1) * torch.linalg.vector_norm(change, dim=1)
-    # below the rounding error of the dot product even its sign is noise: leave H as it is
-    defined = denominator.abs() > torch.finfo(step.dtype).eps * step.shape[1] * scale
+    size = torch.linalg.vector_norm(change, dim=1)
+    scale = torch.linalg.vector_norm(st_h, dim=1) * size
+    # below the rounding error of the dot product even its sign is noise
+    defined = (denominator.abs() > torch.finfo(step.dtype).eps * step.shape[1] * scale) & (size > rounding)
     factor = (step - h_dg) / torch.where(defined, denominator, 1.0)[:, None]
     return inverse + torch.where(defined[:, None, None], factor[..., None] * st_h[:, None], 0.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
+import torch
 from torch import Tensor
 
 _NAMED_SAMPLES = 8  # how many failed samples a summary names before it writes "..."
@@ -33,6 +34,11 @@ class Status(IntEnum):
         "check this sample's input for NaN, inf and zero norms; if it diverged, lower damping or mixing",
     )
     FIXED_STEPS = 3, "a fixed number of steps was taken, without a test of convergence", ""
+    NOISE_LIMITED = (
+        4,
+        "the residual cannot be told from the noise of the shots, which do not resolve the tolerance",
+        "measure with more shots, or loosen rtol or atol to what these resolve",
+    )
 
     def __new__(cls, value: int, message: str, remedy: str) -> Status:
         """Attach the texts to the member, whose value stays a plain integer."""
@@ -44,8 +50,8 @@ class Status(IntEnum):
 
     @property
     def failed(self) -> bool:
-        """Whether the solve was meant to converge and did not."""
-        return self not in (Status.CONVERGED, Status.FIXED_STEPS)
+        """Whether the solve was meant to converge and did not, though no noise kept it from telling."""
+        return self not in (Status.CONVERGED, Status.FIXED_STEPS, Status.NOISE_LIMITED)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +59,9 @@ class Solution:
     """The outcome of :func:`qdeq.solvers.solve` for a batch of B samples with states of shape S.
 
     Attributes:
-        value: ``[B, *S]``. The iterate at which a sample converged, else its best one (smallest residual in units of
-            its tolerance), else, where no residual was finite, ``y0``.
+        value: ``[B, *S]``. The iterate at which a sample converged or was limited by noise, else its best one (smallest
+            residual in units of its tolerance; where f is measured, smallest upper limit on the residual), else, where
+            no residual was finite, ``y0``.
         status: ``[B]`` int8, values of :class:`Status`.
         residual: ``[B]``, ``||f(y) - y||_2`` measured at ``value``; inf where no residual was finite.
         relative_residual: ``[B]``, ``residual / ||f(y)||_2`` (0 where the residual is 0).
@@ -62,6 +69,14 @@ class Solution:
         evaluations: ``[B]`` int64, evaluations of f that were spent on the sample.
         jacobians: ``[B]`` int64, Jacobians of f that were formed for the sample (0 for derivative-free solvers).
         trace: ``None`` or ``[T, B]``, the residual at each iterate; inf where it was not finite, NaN once frozen.
+        trace_relative: The same over ``||f(y)||_2``.
+        trace_evaluations: ``None`` or ``[T, B]`` int64, evaluations spent when that iterate had been measured; 0 once
+            frozen.
+        noise: ``[B]``, square root of the sum of the squared standard errors of f(y), as it was measured at ``value``:
+            ``residual**2`` is larger than the true one by its square, on average. None where f is not measured.
+        shots: ``[B]`` int64, shots spent on the sample, those of Jacobians left out; None where f is not measured.
+        tried: The solvers of a list that were tried (:func:`~qdeq.solvers.solve_in_turn`), in order, each with its
+            number of samples; empty where there was no list.
     """
 
     value: Tensor
@@ -72,11 +87,22 @@ class Solution:
     evaluations: Tensor
     jacobians: Tensor
     trace: Tensor | None = None
+    trace_relative: Tensor | None = None
+    trace_evaluations: Tensor | None = None
+    noise: Tensor | None = None
+    shots: Tensor | None = None
+    tried: tuple[tuple[str, int], ...] = ()
 
     @property
     def converged(self) -> Tensor:
         """``[B]`` bool, True where the sample met its tolerance."""
         return self.status == Status.CONVERGED
+
+    @property
+    def failed(self) -> Tensor:
+        """``[B]`` bool, True where the solve failed (:attr:`Status.failed`)."""
+        failures = [status for status in Status if status.failed]
+        return torch.isin(self.status, torch.tensor(failures, dtype=self.status.dtype, device=self.status.device))
 
     @property
     def all_converged(self) -> bool:
@@ -93,7 +119,14 @@ class Solution:
         statuses = self.status.tolist()
         lines = [f"{statuses.count(Status.CONVERGED)} of {len(statuses)} samples converged"]
         if statuses:
-            lines[0] += f" (at most {int(self.steps.max())} steps, {int(self.evaluations.sum())} evaluations in all)"
+            spent = "" if self.shots is None else f", {int(self.shots.sum())} shots"
+            lines[0] += (
+                f" (at most {int(self.steps.max())} steps, {int(self.evaluations.sum())} evaluations{spent} in all)"
+            )
+        if limited := statuses.count(Status.NOISE_LIMITED):
+            lines[0] += f"; {limited} more ended where {Status.NOISE_LIMITED.message}"
+        if len(self.tried) > 1:
+            lines[0] += "; tried " + ", ".join(f"{name} on {samples}" for name, samples in self.tried)
         for status in Status:
             failed = [index for index, value in enumerate(statuses) if value == status]
             if failed and status.failed:

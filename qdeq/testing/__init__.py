@@ -1,31 +1,31 @@
 """What the authors of plug-ins test with; of the package, only the command line imports it.
 
-:func:`check_backend` proves a backend right, and :mod:`qdeq.testing.strategies` draws random circuits. Both need
-hypothesis (``pip install hypothesis``), which is imported when one of them is asked for.
+:func:`check_backend` proves a backend right, :func:`check_solver` a solver, and :mod:`qdeq.testing.strategies` draws
+random circuits. The first and the last need hypothesis (``pip install hypothesis``), which is imported when one of them
+is asked for.
 
 Example:
-    >>> from qdeq.testing import check_backend
+    >>> from qdeq.testing import check_backend, check_solver
     >>> check_backend("torch", examples=5, checks=["qubit-order"]).raise_if_failed()
+    >>> check_solver("broyden", checks=["budget"]).raise_if_failed()
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from qdeq.testing.backends import check_backend
-    from qdeq.testing.report import BackendReport, CheckResult
+    from qdeq.testing.report import BackendReport, CheckResult, ProblemVerdict, SolverReport
+    from qdeq.testing.solvers import check_solver
 
-__all__ = ["BackendReport", "CheckResult", "check_backend"]
+_HOMES = {"check_backend": "backends", "check_solver": "solvers"}
+
+__all__ = ["BackendReport", "CheckResult", "ProblemVerdict", "SolverReport", "check_backend", "check_solver"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "check_backend":
-        from qdeq.testing.backends import check_backend
-
-        return check_backend
     if name in __all__:
-        from qdeq.testing import report
-
-        return getattr(report, name)
+        return getattr(import_module(f"qdeq.testing.{_HOMES.get(name, 'report')}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

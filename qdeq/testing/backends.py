@@ -9,12 +9,12 @@ import torch
 
 from qdeq.backends import Backend, ShotKey, get_backend
 from qdeq.circuit import Circuit, Gate, Input
-from qdeq.errors import QdeqError, UnsupportedError, did_you_mean
+from qdeq.errors import QdeqError, UnsupportedError
 from qdeq.gates import GATES
 from qdeq.observables import Z
 from qdeq.testing import contract_checks, gradient_checks, shot_checks, value_checks
 from qdeq.testing.harness import CHECKS, run_check
-from qdeq.testing.report import BackendReport
+from qdeq.testing.report import BackendReport, chosen
 from qdeq.testing.subject import Subject
 from qdeq.testing.tolerances import tolerances
 
@@ -54,12 +54,7 @@ def check_backend(
         True
     """
     backend = get_backend(backend)
-    names = CHECK_NAMES if checks is None else tuple(checks)
-    for name in names:
-        if name not in CHECKS:
-            raise QdeqError(
-                f"unknown check {name!r}; there are: {', '.join(CHECK_NAMES)}.{did_you_mean(name, CHECK_NAMES)}"
-            )
+    names = chosen(checks, CHECK_NAMES)
     if examples < 1:
         raise QdeqError(f"examples must be at least 1, not {examples}")
     can = backend.capabilities
@@ -71,8 +66,16 @@ def check_backend(
     refused = tuple(name for name in GATES if _refuses(backend, name))
     taken = tuple(name for name in GATES if name not in refused)
     subject = Subject(backend, tolerances(can), taken, examples, seed)
-    results = tuple(run_check(CHECKS[name], subject) for name in CHECK_NAMES if name in names)
-    return BackendReport(backend.name, backend.version, can.precision, seed, examples, refused, results)
+    results = tuple(run_check(CHECKS[name], subject) for name in names)
+    return BackendReport(
+        backend=backend.name,
+        version=backend.version,
+        precision=can.precision,
+        seed=seed,
+        examples=examples,
+        refused=refused,
+        results=results,
+    )
 
 
 def _refuses(backend: Backend, name: str) -> bool:

@@ -19,8 +19,9 @@ from qdeq.circuit import MAX_QUBITS, Circuit, Gate, Input, Weight
 from qdeq.errors import QdeqError
 from qdeq.observables import X, Z
 from qdeq.testing.cases import Case, filled, parametrised, single_paulis
+from qdeq.testing.comparison import Mismatch
 from qdeq.testing.harness import always, check
-from qdeq.testing.subject import Mismatch, Subject
+from qdeq.testing.subject import Subject
 
 SIMPLE = Case(
     Circuit(2, (Gate("RY", 0, Input(0)), Gate("RX", 1, Weight(0)), Gate("CNOT", (0, 1)))),

@@ -19,8 +19,9 @@ from qdeq.gates import GATES
 from qdeq.injection import upsample, upsample_transposed
 from qdeq.testing import reference
 from qdeq.testing.cases import Case, amplitude_cases, filled, parametrised, references
+from qdeq.testing.comparison import Mismatch
 from qdeq.testing.harness import check
-from qdeq.testing.subject import Mismatch, Subject
+from qdeq.testing.subject import Subject
 
 SCALE = 0.75
 """Scale of the state that is injected."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -15,8 +14,9 @@ from hypothesis.strategies import SearchStrategy
 
 from qdeq.errors import UnsupportedError
 from qdeq.testing.cases import Case
-from qdeq.testing.report import CheckResult, Failure
-from qdeq.testing.subject import Mismatch, Subject
+from qdeq.testing.comparison import Mismatch, told
+from qdeq.testing.report import CheckResult, Failure, first_sentence
+from qdeq.testing.subject import Subject
 
 SHRINKING_SECONDS = 20.0
 """How long a failing case is made smaller."""
@@ -56,8 +56,7 @@ class Check:
     @property
     def proves(self) -> str:
         """The first sentence of the function's docstring."""
-        text = " ".join((self.test.__doc__ or "").split("\n\n")[0].split())
-        return text.removesuffix(".")
+        return first_sentence(self.test)
 
 
 CHECKS: dict[str, Check] = {}
@@ -184,13 +183,8 @@ class _Search:
 
 
 def _failure(case: Case, error: Exception, unsteady: bool) -> Failure:
-    if isinstance(error, Mismatch):
-        problem, expected, got = str(error), error.expected, error.got
-    else:
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        problem = f"it raised {type(error).__name__}: {error}\n(in {where.name}, {where.filename}:{where.lineno})"
-        expected, got = "a value, or an error of qdeq.errors", f"{type(error).__name__}"
+    problem, expected, got = told(error, "a value, or an error of qdeq.errors")
     if unsteady:
         problem += "\n(a second call with the same arguments did not always fail: the backend remembers, or is random)"
     drawing = case.circuit.draw(max_width=100)
-    return Failure(problem, expected, got, drawing, case.circuit.to_json(), case.given())
+    return Failure(problem, expected, got, case.given(), drawing, case.circuit.to_json())

@@ -1,12 +1,15 @@
-"""What :func:`qdeq.testing.check_backend` found out: verdicts, and the smallest failing circuits."""
+"""What the kits found out: a verdict on each check, and the smallest case in which a plug-in fails."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import Any, Literal
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
 
-from qdeq.errors import BackendError
+from qdeq.errors import BackendError, QdeqError, SolverError, did_you_mean
 
 _MARKS = {"passed": "passed ", "failed": "FAILED ", "skipped": "skipped"}
 _LONGEST_JSON = 600
@@ -20,17 +23,17 @@ class Failure:
         problem: What is wrong, in a line or two.
         expected: What it should be.
         got: What it is.
-        drawing: The circuit, drawn.
-        circuit: The circuit's JSON, which ``Circuit.from_json`` reads.
-        given: Inputs, weights and observables, each as text.
+        given: What it was tried on, each part as text.
+        drawing: The circuit, drawn, where there is one.
+        circuit: Its JSON, which ``Circuit.from_json`` reads.
     """
 
     problem: str
     expected: str
     got: str
-    drawing: str
-    circuit: str
     given: dict[str, str]
+    drawing: str = ""
+    circuit: str = ""
 
     def lines(self) -> list[str]:
         """Return the failure as lines of text."""
@@ -51,8 +54,7 @@ class CheckResult:
         status: ``"passed"``, ``"failed"`` or ``"skipped"``.
         examples: Cases that were tried.
         difference: Largest difference that was seen (of a failed check, in the smallest failing case); None where
-            nothing
-            numerical was compared.
+            nothing numerical was compared.
         tolerance: What was allowed there.
         reason: Why the check was skipped, or what it fails for.
         failure: The smallest failing case.
@@ -82,30 +84,22 @@ class CheckResult:
 
     def to_data(self) -> dict[str, Any]:
         """Return the result as JSON-ready values."""
-        failure = None if self.failure is None else dict(vars(self.failure), circuit=json.loads(self.failure.circuit))
+        failure = None if self.failure is None else dict(vars(self.failure))
+        if failure is not None:
+            failure["circuit"] = json.loads(failure["circuit"]) if failure["circuit"] else None
         return dict(vars(self), failure=failure)
 
 
-@dataclass(frozen=True)
-class BackendReport:
-    """The verdict on a backend.
+@dataclass(frozen=True, kw_only=True)
+class Report(ABC):
+    """The verdict on a plug-in.
 
     Attributes:
-        backend: Its name.
-        version: Its version.
-        precision: What its capabilities say.
-        seed: Seed of the drawn cases.
-        examples: Cases asked for per check.
-        refused: Gates of the table that it refuses.
         results: One result a check, in the order of the checks.
     """
 
-    backend: str
-    version: str
-    precision: str
-    seed: int
-    examples: int
-    refused: tuple[str, ...]
+    error: ClassVar[type[QdeqError]]
+
     results: tuple[CheckResult, ...]
 
     @property
@@ -126,25 +120,27 @@ class BackendReport:
         """Raise what ``str`` says where a check failed, or none could be run.
 
         Raises:
-            BackendError: The backend is not right.
+            QdeqError: The plug-in is not right; a BackendError or a SolverError.
         """
         if not self.ok:
-            raise BackendError(str(self))
+            raise self.error(str(self))
 
     def to_json(self) -> str:
         """Return the report as JSON text."""
-        data = dict(vars(self), ok=self.ok, results=[result.to_data() for result in self.results])
-        return json.dumps(data, indent=2, ensure_ascii=False)
+        return json.dumps(self.to_data(), indent=2, ensure_ascii=False, default=str)
 
+    def to_data(self) -> dict[str, Any]:
+        """Return the report as JSON-ready values."""
+        about = {key: value for key, value in vars(self).items() if key != "results"}
+        return {**about, "ok": self.ok, "results": [result.to_data() for result in self.results]}
+
+    @abstractmethod
     def headline(self) -> str:
-        """Return the counts, the seed and what the backend refuses, in a line or two."""
-        counts = [
-            f"{sum(result.status == status for result in self.results)} {status}"
-            for status in ("passed", "failed", "skipped")
-        ]
-        text = f"backend {self.backend} ({self.version}): {', '.join(counts)}"
-        text += f"; seed {self.seed}, {self.examples} examples, precision {self.precision}"
-        return text + (f"\nrefuses the gates {', '.join(self.refused)}" if self.refused else "")
+        """Return what was checked and how it went, in a line or two."""
+
+    def _counts(self) -> str:
+        counts: Counter[str] = Counter(result.status for result in self.results)
+        return ", ".join(f"{counts[status]} {status}" for status in _MARKS)
 
     def explanations(self) -> list[str]:
         """Return one text a failed check: what it proves, and the smallest failing case."""
@@ -158,7 +154,117 @@ class BackendReport:
             for result in self.failed
         ]
 
-    def __str__(self) -> str:
+    def _rows(self) -> list[str]:
         width = max((len(result.name) for result in self.results), default=0)
-        rows = [f"  {_MARKS[result.status]} {result.name:<{width}}  {result.summary}" for result in self.results]
-        return "\n".join([self.headline(), *rows, *(f"\n{text}" for text in self.explanations())])
+        return [f"  {_MARKS[result.status]} {result.name:<{width}}  {result.summary}" for result in self.results]
+
+    def __str__(self) -> str:
+        return "\n".join([self.headline(), *self._rows(), *(f"\n{text}" for text in self.explanations())])
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackendReport(Report):
+    """The verdict on a backend.
+
+    Attributes:
+        backend: Its name.
+        version: Its version.
+        precision: What its capabilities say.
+        seed: Seed of the drawn cases.
+        examples: Cases asked for per check.
+        refused: Gates of the table that it refuses.
+    """
+
+    error = BackendError
+
+    backend: str
+    version: str
+    precision: str
+    seed: int
+    examples: int
+    refused: tuple[str, ...]
+
+    def headline(self) -> str:
+        """Return the counts, the seed and what the backend refuses, in a line or two."""
+        text = f"backend {self.backend} ({self.version}): {self._counts()}"
+        text += f"; seed {self.seed}, {self.examples} examples, precision {self.precision}"
+        return text + (f"\nrefuses the gates {', '.join(self.refused)}" if self.refused else "")
+
+
+@dataclass(frozen=True)
+class ProblemVerdict:
+    """What a solver made of one problem of the table.
+
+    Attributes:
+        problem: The problem's name.
+        verdict: ``"solved"``: every sample that has a root converged to one; ``"honest failure"``: not all did, and the
+            others are said to have failed; ``"dishonest"``: what is said of a sample is not so; ``"raised"``: no
+            solution came back.
+        samples: Samples that have a root.
+        converged: How many of them converged.
+        evaluations: Mean number of evaluations of f that was spent on a sample; None where it raised.
+        remark: The first untruth, or the exception.
+    """
+
+    problem: str
+    verdict: Literal["solved", "honest failure", "dishonest", "raised"]
+    samples: int
+    converged: int
+    evaluations: float | None
+    remark: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SolverReport(Report):
+    """The verdict on a solver.
+
+    Attributes:
+        solver: Its name.
+        options: Its options, as it was checked.
+        problems: One verdict a problem of the table.
+    """
+
+    error = SolverError
+
+    solver: str
+    options: dict[str, Any]
+    problems: tuple[ProblemVerdict, ...] = field(default=())
+
+    def headline(self) -> str:
+        """Return the counts, and what became of the problems, in a line."""
+        verdicts = Counter(problem.verdict for problem in self.problems)
+        told = ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in sorted(verdicts, reverse=True))
+        return f"solver {self.solver}: {self._counts()}; of {len(self.problems)} problems {told}"
+
+    def to_data(self) -> dict[str, Any]:
+        """Return the report as JSON-ready values."""
+        return dict(super().to_data(), problems=[vars(problem) for problem in self.problems])
+
+    def _rows(self) -> list[str]:
+        width = max((len(row.problem) for row in self.problems), default=0)
+        rows = [
+            f"  {row.problem:<{width}}  {row.verdict:<14}  {row.converged} of {row.samples}"
+            + ("" if row.evaluations is None else f", {row.evaluations:.1f} evaluations")
+            + (f"; {row.remark}" if row.remark else "")
+            for row in self.problems
+        ]
+        return [*super()._rows(), *rows]
+
+
+def first_sentence(test: Callable[..., Any]) -> str:
+    """Return what a check proves: the first paragraph of its docstring, without the full stop."""
+    return " ".join((test.__doc__ or "").split("\n\n")[0].split()).removesuffix(".")
+
+
+def chosen(names: Iterable[str] | None, known: Iterable[str]) -> tuple[str, ...]:
+    """Return those of the ``known`` checks that are named, in their order; all where ``names`` is None.
+
+    Raises:
+        QdeqError: There is no such check.
+    """
+    known = tuple(known)
+    asked = known if names is None else tuple(names)
+    for name in asked:
+        if name not in known:
+            raise QdeqError(f"unknown check {name!r}; there are: {', '.join(known)}.{did_you_mean(name, known)}")
+    return tuple(name for name in known if name in asked)

@@ -16,9 +16,10 @@ from qdeq.backends import Expectation, ShotKey
 from qdeq.circuit import Circuit, Gate, Input
 from qdeq.observables import Observable, X, Y, Z
 from qdeq.testing.cases import Case, pauli_strings, single_paulis
+from qdeq.testing.comparison import Mismatch
 from qdeq.testing.harness import LEAST_EXAMPLES, check, shots
 from qdeq.testing.strategies import gates
-from qdeq.testing.subject import Mismatch, Subject
+from qdeq.testing.subject import Subject
 from qdeq.testing.tolerances import FALSE_ALARM
 
 ROWS, SHOTS = 5, 2000

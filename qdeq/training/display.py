@@ -143,7 +143,7 @@ def epoch_line(record: EpochRecord) -> str:
 
 
 def figures_line(metrics: Metrics, gap: str = "  ") -> str:
-    """Return loss, accuracy, residual and evaluations."""
+    """Return loss, accuracy, residual and evaluations, and under shots the share of solves that noise ended."""
     failed = sum(metrics.failed.values())
     figures = {
         "loss": number(metrics.loss, ".3f"),
@@ -151,4 +151,6 @@ def figures_line(metrics: Metrics, gap: str = "  ") -> str:
         "residual": residual(metrics, metrics.residual_mean),
         "evaluations": number(metrics.evaluations, ".1f"),
     }
+    if metrics.noise_limited is not None:
+        figures["limited by noise"] = percent(metrics.noise_limited)
     return gap.join(f"{key} {value}" for key, value in figures.items()) + (f"{gap}failed {failed}" if failed else "")

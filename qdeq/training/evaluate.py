@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,9 +17,11 @@ from qdeq.data import FeatureSplits, Split
 from qdeq.seeds import derive_seed
 from qdeq.spec import ExperimentSpec
 from qdeq.training.checkpoints import Checkpoint, load_checkpoint
+from qdeq.training.diagnostics import diagnose
 from qdeq.training.environment import check_device, cpu_threads
 from qdeq.training.folder import RunFolder
 from qdeq.training.metrics import Metrics, Outcomes
+from qdeq.training.spending import prepare
 
 if TYPE_CHECKING:
     from qdeq.models import QDEQClassifier
@@ -54,7 +57,8 @@ def shot_key(spec: ExperimentSpec, purpose: str, step: int, samples: Tensor) -> 
 def evaluate(model: QDEQClassifier, split: Split, spec: ExperimentSpec) -> Metrics:
     """Return the figures of a split, on the model's device, in its mode and without dropout.
 
-    Under shots every evaluation of a split draws the same streams, so that epochs can be compared.
+    Every solve starts from 0, so that the result is a function of the image, also where training starts warm. Under
+    shots every evaluation of a split draws the same streams, so that epochs can be compared.
     """
     like = next(model.parameters())
     was_training = model.training
@@ -67,7 +71,7 @@ def evaluate(model: QDEQClassifier, split: Split, spec: ExperimentSpec) -> Metri
                 prediction = model(features.to(like), key=shot_key(spec, "evaluate", 0, rows))
                 targets = labels.to(like.device)
                 losses = F.cross_entropy(prediction.logits, targets, reduction="none")
-                parts.append(Outcomes.of(prediction, targets, losses))
+                parts.append(Outcomes.of(prediction, targets, losses, diagnose(prediction, spec)))
     finally:
         model.train(was_training)
     return Outcomes.join(parts).metrics()
@@ -75,6 +79,39 @@ def evaluate(model: QDEQClassifier, split: Split, spec: ExperimentSpec) -> Metri
 
 def evaluate_run(path: str | Path, *, checkpoint: str = "best", device: str | None = None) -> RunEvaluation:
     """Evaluate a saved run on its validation and test split.
+
+    Args:
+        path: The output folder of a run.
+        checkpoint: ``"best"`` (lowest validation loss) or ``"last"``.
+        device: Another device than the one it was trained on.
+
+    Raises:
+        QdeqError: As :func:`load_run`.
+    """
+    run = load_run(path, checkpoint=checkpoint, device=device)
+    spec, splits = run.spec, run.splits
+    purchase = prepare(spec, run.model, splits, whole=False)
+    with ExitStack() as stack:
+        if purchase is not None:
+            stack.enter_context(purchase.account(RunFolder(Path(path)).ledger, lambda message: None))
+        # as in training: the last digit depends on it
+        stack.enter_context(cpu_threads(spec.training.threads, spec.model.qubits))
+        validation, test = (evaluate(run.model, split, spec) for split in (splits.validation, splits.test))
+        return RunEvaluation(spec, run.checkpoint, validation, test)
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedRun:
+    """A saved run: its spec, a checkpoint, the model with its weights, and the data."""
+
+    spec: ExperimentSpec
+    checkpoint: Checkpoint
+    model: QDEQClassifier
+    splits: FeatureSplits
+
+
+def load_run(path: str | Path, *, checkpoint: str = "best", device: str | None = None) -> LoadedRun:
+    """Load a saved run.
 
     Args:
         path: The output folder of a run.
@@ -93,8 +130,7 @@ def evaluate_run(path: str | Path, *, checkpoint: str = "best", device: str | No
     saved = load_checkpoint(folder.checkpoint(checkpoint))
     saved.check_spec(spec)
     check_device(spec.training.device)
-    splits: FeatureSplits = build_data(spec)
+    splits = build_data(spec)
     model = build_model(spec, len(splits.class_names))
     saved.restore(model)
-    with cpu_threads(spec.training.threads, spec.model.qubits):  # as in training: the last digit depends on it
-        return RunEvaluation(spec, saved, evaluate(model, splits.validation, spec), evaluate(model, splits.test, spec))
+    return LoadedRun(spec, saved, model, splits)

@@ -6,6 +6,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from qdeq.budget import LEDGER_NAME
 from qdeq.errors import CheckpointError, TrainingError
 from qdeq.spec import ExperimentSpec, load_spec
 
@@ -39,6 +40,16 @@ class RunFolder:
     def curves(self) -> Path:
         """The plot."""
         return self.path / "curves.png"
+
+    @property
+    def stability(self) -> Path:
+        """The picture of ``qdeq stability``, where that has been run."""
+        return self.path / "stability.png"
+
+    @property
+    def ledger(self) -> Path:
+        """What was paid for, where the backend costs money. It stays when a run is replaced: nothing is paid twice."""
+        return self.path / LEDGER_NAME
 
     @property
     def tensorboard(self) -> Path:
@@ -78,7 +89,8 @@ class RunFolder:
         """
         self.check(force=force)
         try:
-            for old in (self.summary, self.curves, self.metrics, self.checkpoint("best"), self.checkpoint("last")):
+            pictures, weights = (self.curves, self.stability), (self.checkpoint("best"), self.checkpoint("last"))
+            for old in (self.summary, self.metrics, *pictures, *weights):
                 old.unlink(missing_ok=True)
             if self.tensorboard.is_dir():
                 shutil.rmtree(self.tensorboard)

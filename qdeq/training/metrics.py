@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -17,6 +17,7 @@ from qdeq.solvers import Status
 
 if TYPE_CHECKING:
     from qdeq.models import Prediction
+    from qdeq.stability import Stability
 
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -34,6 +35,15 @@ class Metrics:
         converged: Share of samples whose solve converged; None for direct layers.
         failed: Samples whose solve failed, by name of their status; only those that occur.
         evaluations: Mean number of evaluations of f that the forward solve spent on a sample.
+        noise_limited: Share of samples whose residual ended lost in the noise of the shots; None where f is exact.
+        shots: Mean number of shots that the forward solve spent on a sample; None where f is exact.
+        spectral_radius_mean: Mean spectral radius of ``J = ∂f/∂y`` at the returned state, over the samples where J was
+            measured (see :func:`~qdeq.training.diagnostics.diagnose`) and is finite, converged or not.
+        spectral_radius_max: The largest.
+        jacobian_norm_mean: Mean of ``||J||_2``, in y-space, over the same samples.
+        jacobian_norm_max: The largest.
+        certified: Share of those samples whose solve converged with ``||J||_2 < 1`` (see
+            :attr:`~qdeq.stability.Stability.contracting`); None where no solve was tested for convergence.
     """
 
     samples: int
@@ -44,13 +54,20 @@ class Metrics:
     converged: float | None = None
     failed: dict[str, int] = field(default_factory=dict)
     evaluations: float | None = None
+    noise_limited: float | None = None
+    shots: float | None = None
+    spectral_radius_mean: float | None = None
+    spectral_radius_max: float | None = None
+    jacobian_norm_mean: float | None = None
+    jacobian_norm_max: float | None = None
+    certified: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Outcomes:
-    """One row a sample, on the host: its loss, whether it was right, and how its solve went.
+    """One row a sample, on the host: its loss, whether it was right, how its solve went, and the Jacobian there.
 
-    ``residual`` and ``status`` are NaN where they were not measured.
+    All but the first three are NaN where they were not measured, and inf where they are not finite.
     """
 
     loss: FloatArray
@@ -58,9 +75,12 @@ class Outcomes:
     evaluations: FloatArray
     residual: FloatArray
     status: FloatArray
+    shots: FloatArray
+    spectral_radius: FloatArray
+    jacobian_norm: FloatArray
 
     @classmethod
-    def of(cls, prediction: Prediction, labels: Tensor, losses: Tensor) -> Outcomes:
+    def of(cls, prediction: Prediction, labels: Tensor, losses: Tensor, stability: Stability | None = None) -> Outcomes:
         """Collect a batch; one transfer from the device."""
         found = prediction.equilibrium
         unknown = torch.full_like(losses, math.nan)
@@ -70,14 +90,18 @@ class Outcomes:
             found.evaluations,
             unknown if found.relative_residual is None else found.relative_residual,
             unknown if found.status is None else found.status,
+            unknown if found.shots is None else found.shots,
         )
-        return cls(*torch.stack([column.detach().to(torch.float64) for column in columns]).cpu().numpy())
+        rows = torch.stack([column.detach().to(torch.float64) for column in columns]).cpu().numpy()
+        figures = np.full((2, len(losses)), np.nan)
+        if stability is not None:
+            figures[:] = stability.spectral_radius, stability.norm
+        return cls(*rows, *figures)
 
     @classmethod
     def join(cls, parts: Sequence[Outcomes]) -> Outcomes:
         """Put batches together."""
-        names = ("loss", "correct", "evaluations", "residual", "status")
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+        return cls(*(np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(cls)))
 
     def metrics(self) -> Metrics:
         """Return the figures of all samples."""
@@ -86,18 +110,34 @@ class Outcomes:
         tested = solved[
             solved != Status.FIXED_STEPS
         ]  # a fixed number of steps is no claim of convergence, and no failure
-        measured = self.residual[~np.isnan(self.residual)]
-        usable = measured[np.isfinite(measured)]
+        residual, radius, norm = map(_mean_and_max, (self.residual, self.spectral_radius, self.jacobian_norm))
+        judged = ~np.isnan(self.jacobian_norm) & ~np.isnan(self.status) & (self.status != Status.FIXED_STEPS)
+        shots = self.shots[~np.isnan(self.shots)]
+        certified = (self.jacobian_norm < 1) & (self.status == Status.CONVERGED)
         return Metrics(
             samples=len(self.loss),
             loss=finite(self.loss.mean()),
             accuracy=finite(self.correct.mean()),
-            residual_mean=float(usable.mean()) if len(usable) else None,
-            residual_max=finite(measured.max()) if len(measured) else None,
+            residual_mean=residual[0],
+            residual_max=residual[1],
             converged=counts[Status.CONVERGED] / len(tested) if len(tested) else None,
             failed={name(status): n for status, n in counts.items() if n and status.failed},
             evaluations=finite(self.evaluations.mean()),
+            noise_limited=counts[Status.NOISE_LIMITED] / len(tested) if len(tested) and len(shots) else None,
+            shots=float(shots.mean()) if len(shots) else None,
+            spectral_radius_mean=radius[0],
+            spectral_radius_max=radius[1],
+            jacobian_norm_mean=norm[0],
+            jacobian_norm_max=norm[1],
+            certified=float(certified[judged].mean()) if judged.any() else None,
         )
+
+
+def _mean_and_max(values: FloatArray) -> tuple[float | None, float | None]:
+    """Return the mean of what is finite, and the largest of what was measured; None where there is none."""
+    measured = values[~np.isnan(values)]
+    usable = measured[np.isfinite(measured)]
+    return float(usable.mean()) if len(usable) else None, finite(measured.max()) if len(measured) else None
 
 
 @dataclass(frozen=True)

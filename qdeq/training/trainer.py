@@ -18,11 +18,13 @@ from qdeq.backends.adapter import CircuitBackend
 from qdeq.backends.planner import plan_step
 from qdeq.builders import build_data, build_model
 from qdeq.data import FeatureSplits
-from qdeq.errors import ConvergenceError, TrainingError
+from qdeq.errors import BudgetReached, ConvergenceError, TrainingError
 from qdeq.reports.curves import plot_curves
 from qdeq.seeds import torch_generator
+from qdeq.solvers import Status
 from qdeq.spec import ExperimentSpec
 from qdeq.training.checkpoints import CheckpointInfo, load_checkpoint, save_checkpoint
+from qdeq.training.diagnostics import diagnose
 from qdeq.training.environment import (
     check_device,
     check_tensorboard,
@@ -35,11 +37,16 @@ from qdeq.training.evaluate import evaluate, shot_key
 from qdeq.training.folder import RunFolder
 from qdeq.training.metrics import EpochRecord, Metrics, MetricsWriter, Outcomes, StepRecord, finite
 from qdeq.training.progress import Plan, Progress
+from qdeq.training.spending import prepare
 from qdeq.training.summary import RunSummary
 from qdeq.training.tensorboard import TensorBoardLog
 
 if TYPE_CHECKING:
+    from qdeq.equilibrium import Equilibrated
     from qdeq.models import Prediction, QDEQClassifier
+
+
+_FAILED = torch.tensor([status for status in Status if status.failed])
 
 
 class TrainingInterrupted(KeyboardInterrupt):
@@ -63,7 +70,9 @@ def train(
     Raises:
         TrainingError: The folder is taken, the device or an extra is not there, or the loss is not finite.
         QdeqError: The data or the circuit cannot be had, or a solve failed under ``on_failure: raise``.
-        TrainingInterrupted: Ctrl-C; the last checkpoint was written.
+        BudgetError: The backend costs money, and the budget is missing or too small.
+        BudgetReached: The next task would pass the budget; the last checkpoint was written.
+        TrainingInterrupted: Ctrl-C; likewise.
     """
     folder = RunFolder(Path(out))
     folder.check(force=force)
@@ -72,9 +81,14 @@ def train(
         check_tensorboard()
     splits = build_data(spec)
     model = build_model(spec, len(splits.class_names))
+    progress = progress or Progress()
+    purchase = prepare(spec, model, splits)
     folder.create(spec, force=force)
-    with cpu_threads(spec.training.threads, spec.model.qubits):
-        return Trainer(spec, model, splits, folder, progress or Progress()).run()
+    with ExitStack() as stack:
+        if purchase is not None:
+            stack.enter_context(purchase.account(folder.ledger, progress.noted))
+        stack.enter_context(cpu_threads(spec.training.threads, spec.model.qubits))
+        return Trainer(spec, model, splits, folder, progress).run()
 
 
 class Trainer:
@@ -106,6 +120,10 @@ class Trainer:
         self.optimizer = torch.optim.Adam(self.parameters, lr=spec.training.learning_rate, fused=True)
         like = self.parameters[0]
         self.features, self.labels = splits.train.features.to(like), splits.train.labels.to(like.device)
+        # one row a training image, in the split's order: with the weights, all that a warm start needs to be resumed
+        self.warm_states: Tensor | None = None
+        if spec.training.warm_start:
+            self.warm_states = like.new_zeros(len(self.labels), model.state_size)
         self.step = 0
         self.epochs_done = 0
         self.best: EpochRecord | None = None
@@ -137,14 +155,17 @@ class Trainer:
                 self.progress.noted(f"data: {self.splits.name}, {' + '.join(f'{size:,}' for size in sizes)} images")
                 backend = self.model.function.backend
                 if isinstance(backend, CircuitBackend) and self.spec.model.mode == "implicit":
-                    evaluations = self.model.equilibrium.solver.max_steps + 1
+                    evaluations = self.model.equilibrium.most_evaluations(self.spec.shots)
                     batch = min(options.batch_size, len(self.labels))
                     planned = plan_step(backend, self.model.circuit, batch, evaluations, shots=self.spec.shots)
                     self.progress.noted(f"circuits on {backend.name}: {planned}")
                 steps = self.model.equilibrium.fixed_steps
-                if steps is not None and self.spec.model.mode == "implicit":
+                if (steps or self.spec.shots) and self.spec.model.mode == "implicit":
                     why = "" if self.spec.shots is None else f"{self.spec.shots} shots: "
-                    self.progress.noted(f"{why}every solve takes {steps} steps, without a test of convergence")
+                    how = "a solve ends where its residual cannot be told from their noise"
+                    if steps is not None:
+                        how = f"every solve takes {steps} steps, without a test of convergence"
+                    self.progress.noted(why + how)
                 for epoch in range(1, options.epochs + 1):
                     begin = time.perf_counter()
                     trained = self._train_epoch(epoch)
@@ -153,6 +174,10 @@ class Trainer:
                 return self._summarise(trained, started, stepping)
             except ConvergenceError as error:
                 raise ConvergenceError(f"after step {self.step}: {error}") from error
+            except BudgetReached as reached:
+                kept = self._keep_last()
+                again = "--force begins it again, and leaves the ledger as it is"
+                raise BudgetReached(f"stopped after step {self.step}: {reached}\nkept: {kept}; {again}") from reached
             except KeyboardInterrupt as interrupt:
                 raise self._interrupted() from interrupt
 
@@ -162,27 +187,30 @@ class Trainer:
         count = len(self.labels)
         order = torch.randperm(count, generator=torch_generator(self.spec.seed, "sampler", epoch)).to(self.device)
         outcomes = []
-        for rows in order.split(self.spec.training.batch_size):
+        for batch, rows in enumerate(order.split(self.spec.training.batch_size)):
             begin = time.perf_counter()
-            outcome, record = self._train_step(epoch, rows, begin)
+            outcome, record = self._train_step(epoch, batch, rows, begin)
             outcomes.append(outcome)
             self._write(record)
             self.progress.stepped(record)
         return Outcomes.join(outcomes).metrics()
 
-    def _train_step(self, epoch: int, rows: Tensor, begin: float) -> tuple[Outcomes, StepRecord]:
+    def _train_step(self, epoch: int, batch: int, rows: Tensor, begin: float) -> tuple[Outcomes, StepRecord]:
         options = self.spec.training
         step = self.step + 1
         x, labels = self.features[rows], self.labels[rows]
         key = shot_key(self.spec, "train", step, rows)
         # keyed by the step: a resumed run draws what an uninterrupted one would have drawn
-        generator = torch_generator(self.spec.seed, "step", step, device=self.device)
+        generator = torch_generator(self.spec.seed, "step", step)
         if step <= options.warmup_steps:
             layers: int | None = options.warmup_layers
             prediction = self.model(x, layers=layers, generator=generator, key=key)
         else:
             layers = self.spec.model.layers
-            prediction = self.model(x, generator=generator, key=key)
+            y0 = None if self.warm_states is None else self.warm_states[rows]
+            prediction = self.model(x, y0=y0, generator=generator, key=key)
+            self._keep_states(rows, prediction.equilibrium)
+        stability = diagnose(prediction, self.spec, batch)  # before the weights move
         losses = F.cross_entropy(prediction.logits, labels, reduction="none")
         total, penalty = losses.mean(), prediction.equilibrium.penalty
         if penalty is not None:
@@ -197,7 +225,7 @@ class Trainer:
         with deferred_interrupt():
             self.optimizer.step()
             self.step = step
-        outcome = Outcomes.of(prediction, labels, losses)
+        outcome = Outcomes.of(prediction, labels, losses, stability)
         metrics = outcome.metrics()
         adjoint_residual, adjoint_failed = _adjoint(prediction)
         self._solves += 0 if metrics.converged is None else metrics.samples
@@ -215,6 +243,12 @@ class Trainer:
             seconds=time.perf_counter() - begin,
         )
         return outcome, record
+
+    def _keep_states(self, rows: Tensor, found: Equilibrated) -> None:
+        """Remember where the images' solves ended; one that failed starts from 0 again."""
+        if self.warm_states is not None and found.status is not None:
+            failed = torch.isin(found.status, _FAILED.to(found.status))
+            self.warm_states[rows] = found.value.detach().masked_fill(failed[:, None], 0.0)
 
     def _finish_epoch(self, epoch: int, trained: Metrics, begin: float) -> None:
         """Validate, write both checkpoints, and tell."""
@@ -277,14 +311,18 @@ class Trainer:
     def _note(self, message: str) -> None:
         self.progress.noted(f"after step {self.step}: {message}")
 
-    def _interrupted(self) -> TrainingInterrupted:
+    def _keep_last(self) -> Path:
+        """Save the weights as they are, and return where."""
         if self._saved_step != self.step:
             with deferred_interrupt():
                 self._save("last", None)
-        path = self.folder.path
+        return self.folder.checkpoint("last")
+
+    def _interrupted(self) -> TrainingInterrupted:
+        kept, path = self._keep_last(), self.folder.path
         return TrainingInterrupted(
-            f"interrupted after step {self.step} ({self.epochs_done} epochs done); "
-            f"kept: {self.folder.checkpoint('last')}\nEvaluate it with: qdeq eval {path} --checkpoint last"
+            f"interrupted after step {self.step} ({self.epochs_done} epochs done); kept: {kept}\n"
+            f"Evaluate it with: qdeq eval {path} --checkpoint last"
         )
 
     def _not_finite(self, step: int, epoch: int, what: str) -> TrainingError:
@@ -299,9 +337,9 @@ class Trainer:
 
 
 def _adjoint(prediction: Prediction) -> tuple[float | None, int]:
-    """Return the worst relative residual of the backward solve, and how many samples failed."""
+    """Return the worst relative residual of the backward solve, where there is one, and how many samples failed."""
     record = prediction.equilibrium.adjoint
-    if record is None or record.residual is None:
+    if record is None or record.failed is None:
         return None, 0
-    failed = 0 if record.failed is None else int(record.failed.sum())
-    return finite(record.residual.max().item()), failed
+    residual = None if record.residual is None else finite(record.residual.max().item())
+    return residual, int(record.failed.sum())

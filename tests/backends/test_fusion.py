@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from qdeq.backends.torch import fusion
-from qdeq.backends.torch.fusion import FusedCircuit, embed
+from qdeq.backends.torch.blocks import embed
+from qdeq.backends.torch.fusion import FusedCircuit
 from qdeq.library import paper_ansatz
 
 ROUNDING = 1e-12  # float64: a hundred products of unitaries
@@ -24,10 +25,9 @@ def gate_by_gate(circuit, weights, state):
     return state
 
 
-@pytest.mark.parametrize("kept", [1 << 60, 256], ids=["kept", "in pieces"])
-def test_values_gradients_and_second_derivatives_are_those_of_the_gates(monkeypatch, kept):
-    monkeypatch.setattr(fusion, "MAX_KEPT", kept)
-    monkeypatch.setattr(fusion, "PIECE", 3)
+@pytest.mark.parametrize("elements", [1 << 60, 256, 2048], ids=["at once", "in pieces", "in pieces of several blocks"])
+def test_values_gradients_and_second_derivatives_are_those_of_the_gates(monkeypatch, elements):
+    monkeypatch.setattr(fusion, "PIECE", elements)
     circuit = paper_ansatz(QUBITS)
     fused = FusedCircuit(circuit.gates, QUBITS, 3)
     assert len(fused.blocks) > 3
@@ -40,7 +40,8 @@ def test_values_gradients_and_second_derivatives_are_those_of_the_gates(monkeypa
         value = run()
         first = torch.autograd.grad((value * cotangent).real.square().sum(), (weights, state), create_graph=True)
         (second,) = torch.autograd.grad(first[0].square().sum(), weights)
-        results.append((value, *first, second))
+        alone = torch.autograd.grad((run() * cotangent).real.square().sum(), (weights, state))
+        results.append((value, *first, second, *alone))
     for ours, dense in zip(*results, strict=True):
         assert torch.allclose(ours, dense, atol=ROUNDING * max(1.0, dense.abs().max().item()), rtol=ROUNDING)
 

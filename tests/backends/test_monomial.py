@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from qdeq.backends.torch.fusion import FusedCircuit, embed
+from qdeq.backends.torch.blocks import embed
+from qdeq.backends.torch.fusion import FusedCircuit
 from qdeq.backends.torch.monomial import Monomial, apply_diagonal, is_diagonal
 from qdeq.backends.torch.simulator import _plan
 from qdeq.circuit import Circuit, Gate, Input, Weight
@@ -71,5 +72,5 @@ def test_a_circuit_uses_them_between_its_inputs():
 
 
 def test_the_table_of_factors_does_not_grow_with_the_depth():
-    sizes = [FusedCircuit(paper_ansatz(6, layers).gates, 6)._constants[0].nbytes for layers in (8, 32)]
+    sizes = [FusedCircuit(paper_ansatz(6, layers).gates, 6)._plan.table.nbytes for layers in (8, 32)]
     assert sizes[0] == sizes[1]

@@ -67,11 +67,11 @@ def test_json_is_all_that_is_printed(qdeq, wrong_backend):
     assert not result.stderr
 
 
-def test_shots_say_that_the_steps_are_fixed(qdeq):
+def test_shots_say_what_ends_a_solve(qdeq):
     result = qdeq("compare", "tiny.yaml", "--backends", SHIFTED, *QUICK, "--set", "shots=50", "--samples", 1)
     text = " ".join(result.stdout.split())
     assert "in standard errors" in text
-    assert "A run with shots uses a fixed number of solver steps: every solve takes 5 steps" in text
+    assert "Under shots a solve ends where its residual cannot be told from their noise" in text
     assert "probability of at most 1e-06" in text
     assert "same shots" in text
 

@@ -174,6 +174,7 @@ def test_the_json_has_a_stable_shape(digits):
     )
     assert list(row["cost"]) == [
         "converged",
+        "noise_limited",
         "steps",
         "evaluations",
         "residual",

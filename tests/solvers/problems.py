@@ -9,12 +9,25 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from qdeq.solvers import Anderson, Broyden, Naive, Newton, Solver
+from qdeq.solvers import Anderson, Broyden, Fallback, Naive, Newton, NewtonKrylov, Solver
 
-SOLVERS: dict[str, Solver] = {"naive": Naive(), "anderson": Anderson(), "broyden": Broyden(), "newton": Newton()}
-ACCELERATED = frozenset({"anderson", "broyden", "newton"})
-DERIVATIVE_FREE = {name: solver for name, solver in SOLVERS.items() if name != "newton"}
-EVERY = frozenset(SOLVERS)
+SOLVERS: dict[str, Solver] = {
+    "naive": Naive(),
+    "anderson": Anderson(),
+    "broyden": Broyden(),
+    "newton": Newton(),
+    "newton-krylov": NewtonKrylov(),
+    "fallback": Fallback(),
+}
+VARIANTS: dict[str, Solver] = {
+    "broyden, bad": Broyden(update="bad"),
+    "broyden, line search": Broyden(line_search="derivative-free"),
+}
+ALL = SOLVERS | VARIANTS
+EVERY = frozenset(ALL)
+ACCELERATED = EVERY - {"naive"}
+DERIVATIVE_FREE = {name: solver for name, solver in ALL.items() if name != "newton"}
+ONE_CALL_A_STEP = {name: solver for name, solver in ALL.items() if isinstance(solver, Naive | Anderson | Broyden)}
 
 ROUNDING = 1e-12  # float64: what differs only in the order of a few dozen operations of size 1
 EXACT_SYSTEM = 1e-9  # float64: after as many steps as theory says a linear system needs, rounding amplified by solves
@@ -83,7 +96,7 @@ def poisoned(y: Tensor, poison: Tensor) -> Tensor:
 
 
 COSINE_ROOT = 0.7390851332151607  # Dottie's number
-TANH3_ROOT = 0.9949058009506119  # the positive root of y = tanh(3 y)
+TANH3_ROOT = 0.9949015284526288  # the positive root of y = tanh(3 y)
 RATES = torch.tensor([0.0, 0.5, -0.95, 0.9, 0.99, 1.5], dtype=torch.float64)
 ZEROS = torch.zeros(5, 3, dtype=torch.float64)
 NAN_IN_ONE = torch.tensor([0.0, 0.0, math.nan, 0.0, 0.0], dtype=torch.float64)

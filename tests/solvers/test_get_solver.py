@@ -39,7 +39,7 @@ def test_unknown_option_is_answered_with_the_closest_and_all_of_them():
         get_solver({"name": "broyden", "memroy": 5})
     first, second = str(caught.value).splitlines()
     assert first == "solver 'broyden': unknown option 'memroy'. Did you mean 'memory'?"
-    assert second == "Its options are: max_steps, rtol, atol, memory."
+    assert second == "Its options are: max_steps, rtol, atol, memory, update, line_search."
     assert isinstance(caught.value.__cause__, ValidationError)
 
 

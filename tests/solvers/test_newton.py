@@ -84,3 +84,11 @@ def test_where_newton_is_lost_it_walks_in_broydens_steps():
     broyden = solve(Broyden(rtol=0.0, atol=1e-10, max_steps=40), f, y0, trace=True)
     assert newton.converged.tolist() == broyden.converged.tolist() == [True]
     assert torch.allclose(newton.value, broyden.value, atol=1e-9)
+
+
+def test_where_g_changes_by_rounding_alone_there_is_no_root_far_out():
+    # g = 1: its changes are rounding, and a chord through them ends where y + 1 is y
+    y0 = torch.rand(50, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    solution = solve(Newton(), lambda y: y + 1, y0)
+    assert not solution.converged.any()
+    assert solution.value.abs().max() < 100

@@ -1,5 +1,6 @@
 """Each algorithm against its textbook, iterate by iterate."""
 
+import math
 from fractions import Fraction
 
 import pytest
@@ -7,8 +8,10 @@ import torch
 from problems import CASES, EXACT_SYSTEM, ROUNDING, Counted, affine, contraction
 
 from qdeq.solvers import Anderson, Broyden, Naive, solve
+from qdeq.solvers.anderson import AndersonState
 
 EXACT = {"rtol": 0.0, "atol": 1e-13}  # keeps the solver going long enough for the iterates to be compared
+UNMODIFIED = {"regularization": 0.0, "min_sine": 0.0}  # Anderson's method as it is in exact arithmetic
 
 
 def iterates(solver, f, y0, args=()):
@@ -63,9 +66,9 @@ def test_broyden_meets_the_newest_secant_condition_after_a_restart():
         fy_next = torch.randn(4, 5, generator=generator, dtype=torch.float64)
         _, after = solver.step(None, state, proposed, fy_next)
         dg = (fy_next - proposed) - (fy - y)
-        inverse = -(torch.eye(5, dtype=torch.float64) + after.u.transpose(1, 2) @ after.v)
+        inverse = -(torch.eye(5, dtype=torch.float64) + after.p.u.transpose(1, 2) @ after.p.v)
         assert torch.allclose((inverse @ dg[..., None])[..., 0], proposed - y, atol=EXACT_SYSTEM)
-        ranks.append(after.u.shape[1])
+        ranks.append(after.p.terms)
         y, fy = proposed, fy_next
     assert ranks == [1, 2, 1, 2, 1, 2]  # a full memory is emptied, not shifted
 
@@ -86,7 +89,7 @@ def test_broyden_skips_an_update_whose_denominator_vanishes():
 def test_anderson_solves_a_linear_system_in_n_plus_1_steps(size):
     matrix = 1.3 * contraction(size)
     offset = torch.ones(1, size, dtype=torch.float64)
-    solver = Anderson(memory=size, max_steps=size + 1, rtol=0.0, atol=EXACT_SYSTEM, regularization=0.0)
+    solver = Anderson(memory=size, max_steps=size + 1, rtol=0.0, atol=EXACT_SYSTEM, **UNMODIFIED)
     assert solve(solver, affine, torch.zeros_like(offset), (matrix[None], offset)).all_converged
 
 
@@ -100,9 +103,41 @@ def test_anderson_is_gmres_followed_by_one_plain_step():
         basis, _ = torch.linalg.qr(torch.stack(krylov, dim=1))
         coefficients = torch.linalg.lstsq(system @ basis, offset[:, None]).solution
         expected.append(matrix @ (basis @ coefficients)[:, 0] + offset)
-    solver = Anderson(memory=5, regularization=0.0, max_steps=5, rtol=0.0, atol=0.0)
+    solver = Anderson(memory=5, max_steps=5, rtol=0.0, atol=0.0, **UNMODIFIED)
     found = iterates(solver, affine, torch.zeros(1, 5, dtype=torch.float64), (matrix[None], offset[None]))
     assert torch.allclose(found, torch.stack(expected), atol=EXACT_SYSTEM, rtol=0)
+
+
+def state_with_differences(dy, dg):
+    """Return y, f(y) and Anderson's state such that a step has the differences ``dy`` and ``dg`` ``[1, k, N]``."""
+    y, g = torch.ones(1, dy.shape[2], dtype=dy.dtype), torch.linspace(-1, 1, dy.shape[2], dtype=dy.dtype)[None]
+    return y, y + g, AndersonState(y - dy[:, -1], g - dg[:, -1], dy[:, :-1], dg[:, :-1])
+
+
+@pytest.mark.parametrize(("sine", "kept"), [(0.11, True), (0.09, False)])
+def test_anderson_leaves_out_a_difference_almost_in_the_span_of_newer_ones(sine, kept):
+    # the first difference of g makes the angle arcsin(sine) with the plane of the other two, and is ten times as long
+    dg = torch.tensor([[10 * math.sqrt(1 - sine**2), 0, 10 * sine], [1, 1, 0], [0, 2, 0]], dtype=torch.float64)[None]
+    dy = torch.randn(1, 3, 3, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    proposed, with_newer, with_all = (
+        solver.step(None, state, y, fy)[0]
+        for solver, (y, fy, state) in (
+            (Anderson(min_sine=0.1), state_with_differences(dy, dg)),
+            (Anderson(min_sine=0.0), state_with_differences(dy[:, 1:], dg[:, 1:])),
+            (Anderson(min_sine=0.0), state_with_differences(dy, dg)),
+        )
+    )
+    assert torch.allclose(proposed, with_all if kept else with_newer, atol=ROUNDING)
+    assert not torch.allclose(with_all, with_newer, atol=1e-2)
+
+
+def test_anderson_with_more_differences_than_dimensions_uses_the_newest():
+    generator = torch.Generator().manual_seed(4)
+    dy, dg = (torch.randn(1, 5, 2, generator=generator, dtype=torch.float64) for _ in range(2))
+    y, fy, state = state_with_differences(dy, dg)
+    _, _, newest = state_with_differences(dy[:, -2:], dg[:, -2:])
+    proposed, expected = (Anderson(min_sine=1e-3).step(None, given, y, fy)[0] for given in (state, newest))
+    assert torch.allclose(proposed, expected, atol=ROUNDING)
 
 
 def test_anderson_first_step_is_mixed_plain_iteration():

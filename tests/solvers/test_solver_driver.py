@@ -1,19 +1,21 @@
 """The driver: budget, freezing, best iterate, non-finite values, purity, contract errors."""
 
 import math
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import pytest
 import torch
-from problems import DERIVATIVE_FREE, SOLVERS
-from pydantic import ValidationError
+from problems import ALL, DERIVATIVE_FREE, ONE_CALL_A_STEP
 from pydantic.dataclasses import dataclass
 
 from qdeq.errors import SolverError
 from qdeq.solvers import SOLVER_CONFIG, Anderson, Broyden, Naive, Solver, Status, solve
 
-every_solver = pytest.mark.parametrize("solver", SOLVERS.values(), ids=SOLVERS)
+every_solver = pytest.mark.parametrize("solver", ALL.values(), ids=ALL)
 derivative_free = pytest.mark.parametrize("solver", DERIVATIVE_FREE.values(), ids=DERIVATIVE_FREE)
+one_call_a_step = pytest.mark.parametrize("solver", ONE_CALL_A_STEP.values(), ids=ONE_CALL_A_STEP)
+single = pytest.mark.parametrize("solver", [solver for name, solver in ALL.items() if name != "fallback"])
 
 
 class Nothing(NamedTuple):
@@ -40,21 +42,21 @@ def scripted(script):
     return type("Scripted", (Scripted,), {"script": staticmethod(script)})
 
 
-@derivative_free
+@one_call_a_step
 @pytest.mark.parametrize("max_steps", [0, 1, 7])
 def test_budget_of_steps(solver, max_steps):
-    solution = solve(type(solver)(max_steps=max_steps), lambda y: y + 1, torch.zeros(3, 2), trace=True)
+    solution = solve(replace(solver, max_steps=max_steps), lambda y: y + 1, torch.zeros(3, 2), trace=True)
     assert solution.steps.tolist() == [max_steps] * 3
     assert solution.evaluations.tolist() == [max_steps + 1] * 3
     assert solution.status.tolist() == [Status.MAX_STEPS] * 3
     assert solution.trace.shape == (max_steps + 1, 3)
 
 
-@every_solver
+@single
 def test_convergence_at_the_last_step_counts(solver):
     needed = solve(solver, torch.cos, torch.zeros(2, 2)).steps.max().item()
-    assert solve(type(solver)(max_steps=needed), torch.cos, torch.zeros(2, 2)).all_converged
-    assert not solve(type(solver)(max_steps=needed - 1), torch.cos, torch.zeros(2, 2)).converged.any()
+    assert solve(replace(solver, max_steps=needed), torch.cos, torch.zeros(2, 2)).all_converged
+    assert not solve(replace(solver, max_steps=needed - 1), torch.cos, torch.zeros(2, 2)).converged.any()
 
 
 @every_solver
@@ -88,7 +90,7 @@ def test_convergence_is_two_norm_per_sample_with_both_tolerances():
     assert not met(0.006, 0.0199)
 
 
-@derivative_free
+@one_call_a_step
 def test_converged_samples_leave_the_batch_with_their_arguments(solver):
     batches = []
 
@@ -224,7 +226,7 @@ def test_no_gradient_is_recorded(solver):
     assert not solution.residual.requires_grad
 
 
-@derivative_free
+@one_call_a_step
 def test_steps_are_pure(solver):
     y = torch.randn(3, 4, generator=torch.Generator().manual_seed(1))
     state = solver.init(y, torch.cos(y))
@@ -273,22 +275,8 @@ def test_argument_without_the_batch(arg):
         solve(Naive(), torch.cos, torch.zeros(3, 2), (torch.zeros(3), arg))
 
 
-def test_options_are_checked_and_frozen():
-    for wrong in ({"max_steps": -1}, {"rtol": -1e-3}, {"rtol": math.nan}, {"atol": math.inf}, {"stop_mode": "rel"}):
-        with pytest.raises(ValidationError):
-            Naive(**wrong)
-    for cls, wrong in ((Naive, {"damping": 0.0}), (Naive, {"damping": 1.1}), (Anderson, {"memory": 0})):
-        with pytest.raises(ValidationError):
-            cls(**wrong)
-    with pytest.raises(ValidationError):
-        Broyden(5)
-    with pytest.raises(AttributeError):
-        Naive().rtol = 1.0
-    assert Naive(damping=0.5) == Naive(damping=0.5)
-
-
 def test_status_texts():
-    assert [status.value for status in Status] == [0, 1, 2, 3]
+    assert [status.value for status in Status] == [0, 1, 2, 3, 4]
     assert Status.CONVERGED.message == "converged"
     assert "max_steps" in Status.MAX_STEPS.message
     assert "finite" in Status.NON_FINITE.message
@@ -298,7 +286,7 @@ def test_status_texts():
 def test_summary_names_failed_samples_and_the_remedy():
     x = torch.tensor([0.0, math.nan, 0.0, math.nan])[:, None]
     solution = solve(Naive(max_steps=30), lambda y, x: torch.cos(y) + x, torch.zeros(4, 1), (x,))
-    assert solution.counts() == {Status.CONVERGED: 2, Status.MAX_STEPS: 0, Status.NON_FINITE: 2, Status.FIXED_STEPS: 0}
+    assert solution.counts() == {**dict.fromkeys(Status, 0), Status.CONVERGED: 2, Status.NON_FINITE: 2}
     first, second = solution.summary().splitlines()
     assert first.startswith("2 of 4 samples converged (at most ")
     assert second == f"2 samples (1, 3): {Status.NON_FINITE.message}. Remedy: {Status.NON_FINITE.remedy}."

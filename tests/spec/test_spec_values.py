@@ -4,8 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from qdeq.adjoints import DenseAdjoint, IterativeAdjoint
+from qdeq.adjoints import (
+    ADJOINTS,
+    DenseAdjoint,
+    GmresAdjoint,
+    IterativeAdjoint,
+    JacobianFreeAdjoint,
+    PhantomAdjoint,
+    UnrolledAdjoint,
+)
 from qdeq.builders import build_adjoint, build_circuit, build_model
+from qdeq.plugins import SOLVERS
 from qdeq.solvers import Anderson, Broyden, get_solver
 from qdeq.spec import ExperimentSpec, load_spec, parse_spec, parse_yaml
 
@@ -34,7 +43,7 @@ def test_an_empty_mapping_is_the_default_experiment(written):
     assert spec.data.dataset["name"] == "digits"
     assert spec.backend["name"] == "torch"
     assert get_solver(spec.solver.choice()) == Broyden()
-    assert spec.adjoint == "dense"
+    assert build_adjoint(spec) == DenseAdjoint()
 
 
 def test_what_the_file_says_replaces_the_default_and_nothing_else(written):
@@ -76,6 +85,29 @@ def test_a_plug_ins_options_stand_beside_its_name_and_are_all_written_out(writte
     assert spec.solver.choice()["mixing"] == 1.0
     assert build_adjoint(spec) == IterativeAdjoint(Broyden(rtol=1e-6))
     assert "mixing: 1.0" in spec.to_yaml()
+
+
+@pytest.mark.parametrize(
+    ("text", "adjoint"),
+    [
+        ("dense", DenseAdjoint()),
+        ("{name: dense, order: 2}", DenseAdjoint(order=2)),
+        ("{name: gmres, rtol: 1.0e-8}", GmresAdjoint(rtol=1e-8)),
+        ("{name: phantom, steps: 7, damping: 0.9}", PhantomAdjoint(steps=7, damping=0.9)),
+        ("jacobian-free", JacobianFreeAdjoint()),
+        ("unrolled", UnrolledAdjoint()),
+        ("naive", IterativeAdjoint(get_solver("naive"))),
+    ],
+)
+def test_an_adjoint_is_named_like_a_plug_in(written, text, adjoint):
+    spec = written(f"adjoint: {text}")
+    assert build_adjoint(spec) == adjoint
+    assert build_model(spec, 4).equilibrium.adjoint == adjoint
+    assert build_adjoint(written(spec.to_yaml())) == adjoint
+
+
+def test_no_adjoint_hides_a_solver_of_its_name():
+    assert not set(ADJOINTS) & set(SOLVERS.names())
 
 
 def test_a_bare_name_can_be_given_options_by_an_override(written):
@@ -151,10 +183,12 @@ CHANGES = {
     "model.state_scale": 2.0,
     "model.learn_state_scale": "true",
     "model.dropout": 0.1,
+    "model.state_dropout": 0.1,
     "solver": "anderson",
     "solver.max_steps": 12,
     "solver.on_failure": "raise",
     "solver.fixed_steps": 4,
+    "solver.shots_growth": 2.0,
     "shots": 100,
     "adjoint": "broyden",
     "training.epochs": 3,
@@ -165,6 +199,7 @@ CHANGES = {
     "training.warmup_layers": 3,
     "training.jacobian_weight": 0.8,
     "training.jacobian_estimate": "hutchinson",
+    "training.warm_start": "true",
     "training.precision": "float64",
 }
 
@@ -184,9 +219,11 @@ def test_every_field_is_among_those_changes():
         "training.device",
         "training.threads",
         "training.tensorboard",
+        "training.diagnostics",
         "backend",
         "solver.fallback",
         "solver.name",
+        "solver.first_shots",
     }
     sections = {"data", "model", "solver", "training"}
     fields = {name for name in ExperimentSpec.model_fields if name not in sections}
@@ -201,6 +238,7 @@ def test_the_hash_does_not_change_with_the_device_or_the_way_a_thing_is_written(
         written("{}", "training.device=cuda:1"),
         written("{}", "training.threads=2"),
         written("{}", "training.tensorboard=true"),
+        written("{}", "training.diagnostics=never"),
         written("solver: {name: broyden}\nbackend: {name: torch}"),
         written("solver: {max_steps: 50, name: broyden}"),
         written("model: {qubits: 4}"),

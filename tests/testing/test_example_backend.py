@@ -1,15 +1,12 @@
 """examples/qdeq-example-backend, installed as its own package, is a backend like any other."""
 
 import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from plugin_packages import install, run
 
-ROOT = Path(__file__).parents[2]
-PACKAGE = ROOT / "examples" / "qdeq-example-backend"
+PACKAGE = Path(__file__).parents[2] / "examples" / "qdeq-example-backend"
 
 pytestmark = pytest.mark.slow
 
@@ -25,20 +22,7 @@ print("right")
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory):
-    """Install the package, without a network, into a folder of its own on the path."""
-    folder = tmp_path_factory.mktemp("plugin")
-    source, target = folder / "source", folder / "site"
-    shutil.copytree(PACKAGE, source)  # building leaves files beside the sources
-    options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--target", str(target)]
-    subprocess.run([sys.executable, "-m", "pip", "install", *options, str(source)], check=True)
-    path = [str(target), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(path), "OMP_NUM_THREADS": "1"}
-
-
-def run(environment, *arguments):
-    done = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    return install(PACKAGE, tmp_path_factory.mktemp("plugin"))
 
 
 def test_it_is_small():

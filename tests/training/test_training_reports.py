@@ -15,7 +15,11 @@ from qdeq.training import EpochRecord, Metrics, Plan, StepRecord
 from qdeq.training.display import LineDisplay, LiveDisplay, make_progress
 from qdeq.training.metrics import Outcomes
 
-FIGURES = Metrics(10, 0.5, 0.8, 1e-4, 1e-3, 0.9, {"max_steps": 1}, 5.0)
+FIGURES = Metrics(
+    samples=10, loss=0.5, accuracy=0.8, residual_mean=1e-4, residual_max=1e-3, converged=0.9, failed={"max_steps": 1},
+    evaluations=5.0,
+)  # fmt: skip
+STABILITY = ("spectral_radius_mean", "spectral_radius_max", "jacobian_norm_mean", "jacobian_norm_max", "certified")
 
 
 def epoch(number, best=False):
@@ -42,6 +46,9 @@ def test_final_table_has_every_figure_and_every_file(finished):
         "worst sample",
         "converged",
         "evaluations per solve",
+        "spectral radius, mean",
+        "||J||_2, largest",
+        "certified, ||J||_2 < 1",
         "peak memory",
     ):
         assert what in text
@@ -49,6 +56,9 @@ def test_final_table_has_every_figure_and_every_file(finished):
     assert f"parameters trained  {summary.parameters:,}" in text
     assert str(folder / "checkpoints/best.safetensors") in text  # in one piece, however long
     assert "\x1b" not in text
+    blank = dict.fromkeys(STABILITY)
+    plain = replace(summary, validation=replace(summary.validation, **blank), test=replace(summary.test, **blank))
+    assert "radius" not in printed(summary_table(plain))
 
 
 def test_final_table_names_failures_with_their_remedy(finished):
@@ -72,6 +82,9 @@ def test_metrics_of_a_sample_that_blew_up_do_not_hide_the_others():
         evaluations=np.array([2.0, 4.0, 6.0]),
         residual=np.array([1e-3, 3e-3, np.inf]),
         status=np.array([0.0, 1.0, 2.0]),
+        shots=np.full(3, nan),
+        spectral_radius=np.full(3, nan),
+        jacobian_norm=np.full(3, nan),
     )
     metrics = outcomes.metrics()
     assert metrics.residual_mean == pytest.approx(2e-3)
@@ -121,13 +134,44 @@ def test_live_display_shows_training_and_validation():
     assert "[warning] a note" in text  # brackets are no markup here
 
 
-def test_curves_have_four_panels_with_both_splits(finished):
+PANELS = ["Accuracy", "Loss", "Residual of the equilibrium", "Solver effort"]
+
+
+def panels(figure):
+    return {axes.get_title(loc="left"): axes for axes in figure.axes}
+
+
+def test_curves_have_a_panel_for_every_figure_with_both_splits(finished):
     _, _, folder = finished
-    figure = draw_curves(read_metrics(folder))
-    titles = [axes.get_title(loc="left") for axes in figure.axes]
-    assert titles == ["Loss", "Accuracy", "Residual of the equilibrium", "Solver effort"]
-    assert figure.axes[2].get_yscale() == "log"
-    assert all(len(axes.lines) >= 2 for axes in figure.axes)
+    found = panels(draw_curves(read_metrics(folder)))
+    assert sorted(found) == [*PANELS[:2], "Norm of the Jacobian", *PANELS[2:], "Spectral radius of the Jacobian"]
+    assert found["Residual of the equilibrium"].get_yscale() == "log"
+    assert all(len(axes.lines) >= 2 for axes in found.values())
+    radius = found["Spectral radius of the Jacobian"]
+    validation = [epoch["validation"]["spectral_radius_max"] for epoch in read_metrics(folder, "epoch")]
+    assert validation in [list(line.get_ydata()) for line in radius.lines]
+    assert radius.get_ylim()[1] > 1  # the line at 1 is in sight
+
+
+def test_curves_of_a_run_whose_jacobians_were_not_measured_have_four_panels(finished):
+    _, _, folder = finished
+    records = read_metrics(folder)
+    for record in records:  # as an older version wrote them
+        for part in (record, record.get("train", {}), record.get("validation", {})):
+            for key in STABILITY:
+                part.pop(key, None)
+    assert sorted(panels(draw_curves(records))) == PANELS
+    without = epoch(1).to_dict()  # and as this one does, with null
+    assert without["validation"]["certified"] is None
+    assert sorted(panels(draw_curves([without]))) == PANELS
+
+
+def test_a_norm_far_above_one_takes_a_logarithmic_axis():
+    large = replace(FIGURES, spectral_radius_mean=0.5, spectral_radius_max=2.0, jacobian_norm_mean=3.0)
+    records = [EpochRecord(n, n, large, replace(large, jacobian_norm_max=500.0), True, 1.0).to_dict() for n in (1, 2)]
+    found = panels(draw_curves(records))
+    assert found["Norm of the Jacobian"].get_yscale() == "log"
+    assert found["Spectral radius of the Jacobian"].get_yscale() == "linear"
 
 
 def test_curves_of_a_run_that_was_cut_short_can_be_drawn():

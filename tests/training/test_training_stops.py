@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import warnings
+from dataclasses import replace
 
 import pytest
 import torch
@@ -16,7 +17,6 @@ from tiny_runs import read_metrics, tiny_spec
 
 from qdeq.builders import build_model
 from qdeq.errors import ConvergenceError, ConvergenceWarning, TrainingError
-from qdeq.models import Prediction
 from qdeq.training import Progress, TrainingInterrupted, evaluate_run, load_checkpoint, train
 from qdeq.training.environment import convergence_warnings_once, deferred_interrupt
 
@@ -33,7 +33,7 @@ def poison(monkeypatch, spoil, at):
         def poisoned(x, **options):
             prediction = forward(x, **options)
             calls.append(model.training)
-            return Prediction(spoil(prediction.logits), prediction.equilibrium) if sum(calls) == at else prediction
+            return replace(prediction, logits=spoil(prediction.logits)) if sum(calls) == at else prediction
 
         model.forward = poisoned
         return model

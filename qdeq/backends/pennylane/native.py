@@ -13,7 +13,7 @@ from torch import Tensor
 from qdeq.backends.adapter import CircuitBackend, lowered
 from qdeq.backends.base import FrozenFunction
 from qdeq.backends.circuit_function import CircuitFunction
-from qdeq.backends.executions import record_executions
+from qdeq.backends.executions import bind_rows, record_executions
 from qdeq.backends.pennylane.translation import LACKS, device, measured_strings, operation, operations_of
 from qdeq.backends.torch.simulator import amplitudes
 from qdeq.circuit import Circuit, Input, Weight
@@ -79,7 +79,6 @@ class AdjointFunction(CircuitFunction):
         observables: Sequence[Observable],
     ) -> None:
         super().__init__(backend, circuit, weights, observables)
-        self._bind = backend.bind
         self._device = device(device_name, circuit.num_qubits)
 
     def angle_jacobian(self, inputs: Tensor) -> Tensor:
@@ -101,7 +100,7 @@ class AdjointFunction(CircuitFunction):
         if not chosen:
             return torch.from_numpy(result).to(inputs)
         measured, coefficients = measured_strings(self.observables)
-        bound = self._bind((free,), inputs, self.weights)
+        bound = bind_rows((free,), inputs, self.weights)
         record_executions(len(bound), len(bound))
         tapes = [
             qml.tape.QuantumScript(

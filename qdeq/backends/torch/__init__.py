@@ -1,4 +1,4 @@
-"""The native backend: batched state vectors in PyTorch."""
+"""The native backend: batched state vectors in PyTorch, and density matrices for circuits with noise."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from qdeq.backends.circuit_function import CircuitFunction
 from qdeq.backends.compile import analyse, basis_columns, compile_columns
 from qdeq.backends.executions import record_executions
 from qdeq.backends.sampling import ShotKey, sample_expectations
+from qdeq.backends.torch.density import DensitySimulation, compile_noisy
 from qdeq.backends.torch.fusion import FusedCircuit
 from qdeq.backends.torch.simulator import Simulation
-from qdeq.circuit import Circuit
+from qdeq.circuit import Circuit, Gate
 from qdeq.errors import UnsupportedError
 from qdeq.observables import Observable
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class TorchBackend(Backend):
-    """Batched state vectors in PyTorch, differentiable in inputs and weights.
+    """Batched state vectors in PyTorch, differentiable in inputs and weights; density matrices under noise.
 
     Works in the precision of its inputs (complex64 for float32, complex128 for float64) and on their device.
     """
@@ -42,7 +43,15 @@ class TorchBackend(Backend):
     @property
     def capabilities(self) -> Capabilities:
         """What it can do."""
-        return Capabilities(shots=True, gradients=frozenset({"backprop"}), batching=True, seedable=True, max_qubits=24)
+        return Capabilities(
+            shots=True,
+            noise=True,
+            gradients=frozenset({"backprop"}),
+            batching=True,
+            seedable=True,
+            max_qubits=24,
+            max_noisy_qubits=12,
+        )
 
     def evaluate(
         self,
@@ -57,7 +66,7 @@ class TorchBackend(Backend):
     ) -> tuple[Tensor, Tensor | None]:
         """Return expectations ``[T, B, O]``; see :meth:`Backend.evaluate`."""
         record_executions(len(circuits) * len(inputs), len(circuits) * len(inputs))
-        simulations = [Simulation(circuit, weights.to(inputs), observables) for circuit in circuits]
+        simulations = [_simulation(circuit, weights.to(inputs), observables) for circuit in circuits]
         with torch.no_grad():
             if shots is None or key is None:
                 return torch.stack([simulation(inputs) for simulation in simulations]), None
@@ -90,6 +99,8 @@ class TorchBackend(Backend):
         if shots is not None:
             return CircuitFunction(self, circuit, weights, observables, shots=shots, key=key or ShotKey(seed=0))
         analysis = None if self.execution == "circuits" else analyse(circuit)
+        if analysis is not None and circuit.noisy:
+            return compile_noisy(circuit, analysis, weights, observables)
         if analysis is not None:
             columns = _fused(circuit).apply(basis_columns(circuit.num_qubits, analysis, weights), weights)
             return compile_columns(circuit, analysis, columns, observables, weights)
@@ -100,11 +111,17 @@ class TorchBackend(Backend):
             )
         if self.gradient == "parameter-shift":
             return CircuitFunction(self, circuit, weights, observables)
-        return Simulation(circuit, weights, observables)
+        return _simulation(circuit, weights, observables)
+
+
+def _simulation(
+    circuit: Circuit, weights: Tensor, observables: Sequence[Observable]
+) -> Simulation | DensitySimulation:
+    return (DensitySimulation if circuit.noisy else Simulation)(circuit, weights, observables)
 
 
 @lru_cache(maxsize=256)
 def _fused(circuit: Circuit) -> FusedCircuit:
     analysis = analyse(circuit)
     assert analysis is not None
-    return FusedCircuit(analysis.ansatz, circuit.num_qubits)
+    return FusedCircuit(tuple(gate for gate in analysis.ansatz if isinstance(gate, Gate)), circuit.num_qubits)

@@ -93,6 +93,7 @@ class _Plan:
 
 
 @lru_cache(maxsize=256)
+@torch.inference_mode(False)  # what is kept has to serve training too
 def _plan(circuit: Circuit) -> _Plan:
     by_name: dict[str, list[int]] = {}
     product: list[list[int]] = [[] for _ in range(circuit.num_qubits)]

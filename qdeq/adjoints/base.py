@@ -1,0 +1,169 @@
+"""What an adjoint is: how an equilibrium that was found without a graph gets its gradient, and what is recorded."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from pydantic import ConfigDict
+from torch import Tensor
+
+from qdeq.errors import ConvergenceError, ConvergenceWarning
+from qdeq.solvers import Solver
+
+Function = Any
+"""``f(y, *args)``, with a method ``jacobian`` where it has one of its own."""
+
+ADJOINT_CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
+"""Options are checked however an adjoint is built, and unknown ones are refused."""
+
+
+@dataclass
+class AdjointRecord:
+    """What the backward pass of one solve reports; empty until it has run.
+
+    Attributes:
+        residual: ``[B]``, ``||u - uJ - g||_2 / ||g||_2`` (0 where g is 0) of the u that was used. For phantom and
+            Jacobian-free gradients this is the part of g that they leave out: bias, not failure. None for unrolled
+            ones, which solve no linear system.
+        failed: ``[B]`` bool, where the gradient is not what the adjoint promises.
+    """
+
+    residual: Tensor | None = None
+    failed: Tensor | None = None
+
+
+class SolverPath(NamedTuple):
+    """How the forward pass came to its solution.
+
+    Attributes:
+        solver: The solver.
+        y0: ``[B, *S]``, where it started.
+        steps: ``[B]`` int64, steps that it took.
+        at_last: ``[B]`` bool, where the solution is its last iterate and not an earlier, better one.
+    """
+
+    solver: Solver
+    y0: Tensor
+    steps: Tensor
+    at_last: Tensor
+
+
+@dataclass(frozen=True)
+class Report:
+    """Fills in the record, and does with failed samples what the caller wants.
+
+    Args:
+        record: Filled in.
+        on_failure: ``"raise"`` raises where a sample failed; anything else warns.
+        batch: B.
+        rows: The samples that the adjoint was given; None for all. The others count as failed.
+    """
+
+    record: AdjointRecord
+    on_failure: str
+    batch: int
+    rows: Tensor | None = None
+
+    def __call__(
+        self,
+        failed: Tensor,
+        residual: Tensor | None = None,
+        what: str = "the backward solve failed",
+        remedy: str = "regularise the Jacobian (training.jacobian_weight), or lower the learning rate.",
+    ) -> None:
+        """Report on the samples ``rows``.
+
+        Args:
+            failed: Those of them that failed.
+            residual: Their relative residuals, where there are any.
+            what: What it means to have failed.
+            remedy: What to do about it.
+
+        Raises:
+            ConvergenceError: A sample failed, and the caller wants that.
+        """
+        self.record.failed = self._scattered(failed, True)
+        self.record.residual = None if residual is None else self._scattered(residual, math.inf)
+        count = int(self.record.failed.sum())
+        if not count:
+            return
+        worst = ""
+        if self.record.residual is not None:
+            largest = float(self.record.residual.nan_to_num(nan=math.inf, posinf=math.inf).max())
+            worst = f" (worst relative residual {largest:.2g})"
+        message = f"{what} for {count} of {self.batch} samples{worst}.\nRemedy: {remedy}"
+        if self.on_failure == "raise":
+            raise ConvergenceError(message)
+        warnings.warn(message, ConvergenceWarning, stacklevel=2)
+
+    def _scattered(self, values: Tensor, missing: float) -> Tensor:
+        if self.rows is None:
+            return values
+        return values.new_full((self.batch,), missing).index_copy(0, self.rows, values)
+
+
+class Adjoint(ABC):
+    """How an equilibrium gets its gradient. The options of each kind are the fields of a frozen dataclass."""
+
+    @abstractmethod
+    def connect(
+        self, f: Function, y: Tensor, args: tuple[Tensor, ...], path: SolverPath | None, report: Report
+    ) -> Tensor:
+        """Return the values of y, connected to the graph of whatever f depends on.
+
+        Args:
+            f: ``f(y, *args)`` on ``[B, *S]``.
+            y: ``[B, *S]``, the equilibrium, without a graph; f is finite there.
+            args: Tensors with the batch first.
+            path: How the solver came to y, where that is known.
+            report: To be called as soon as it is known which samples failed, in each backward pass if not before.
+        """
+
+
+def attach(
+    f: Function,
+    y: Tensor,
+    args: tuple[Tensor, ...],
+    adjoint: Adjoint,
+    on_failure: str,
+    record: AdjointRecord,
+    usable: Tensor | None = None,
+    path: SolverPath | None = None,
+) -> Tensor:
+    """Return the equilibrium y with its gradient attached.
+
+    Args:
+        f: The function; how often it is evaluated here, with its graph, is the adjoint's choice.
+        y: ``[B, *S]``, the equilibrium.
+        args: f's other arguments.
+        adjoint: How the gradient is had.
+        on_failure: What happens where a sample's gradient fails: ``"raise"``, ``"fallback"`` to the dense solve where
+            another was asked for, or a warning. It then is the best one that was found, and zero if that is not finite.
+        record: Filled in by the backward pass.
+        usable: ``[B]`` bool, where f is finite at y; all samples by default. The others get no gradient and count as
+            failed, so that a NaN does not spread to the weights that all samples share.
+        path: How the solver came to y; unrolling needs it.
+
+    Raises:
+        ConvergenceError: From here or from the backward pass, under ``"raise"``.
+    """
+    y = y.detach()
+    if usable is None or bool(usable.all()):
+        return adjoint.connect(f, y, args, path, Report(record, on_failure, len(y)))
+    rows = usable.nonzero().squeeze(1)
+    if not len(rows):
+        return y
+    taken = None if path is None else SolverPath(path.solver, *(part[rows] for part in path[1:]))
+    report = Report(record, on_failure, len(y), rows)
+    return y.index_copy(0, rows, adjoint.connect(f, y[rows], tuple(arg[rows] for arg in args), taken, report))
+
+
+def relative(difference: Tensor, reference: Tensor) -> Tensor:
+    """Return ``||difference||_2 / ||reference||_2`` ``[B]`` over all but the first dimension; the numerator over 0."""
+    size = torch.linalg.vector_norm(reference.flatten(1), dim=1)
+    return torch.linalg.vector_norm(difference.flatten(1), dim=1) / torch.where(size > 0, size, 1.0)

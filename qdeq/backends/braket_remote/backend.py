@@ -1,0 +1,304 @@
+"""Amazon Braket's devices: ``braket-sv1``, ``braket-dm1``, and ``braket:<ARN>`` for any other.
+
+They need a budget (:mod:`qdeq.budget`), and the AWS configuration that every AWS tool reads: credentials, profile,
+region, endpoint variables. Nothing of it is loaded before the first connection.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from importlib import metadata, util
+from typing import Annotated, ClassVar
+
+import numpy as np
+import torch
+from pydantic import Field, field_validator
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from qdeq.backends.adapter import ADAPTER_CONFIG, check_compilable, measured_in, probed_or_by_circuits
+from qdeq.backends.base import Capabilities, FrozenFunction
+from qdeq.backends.braket_remote.gradient import AdjointFunction, products
+from qdeq.backends.braket_remote.programs import Target, expectation_program, outcome_signs, sampling_program
+from qdeq.backends.circuit_function import CircuitFunction
+from qdeq.backends.compile import analyse
+from qdeq.backends.executions import bind_rows
+from qdeq.backends.paid import Client, PaidBackend
+from qdeq.backends.sampling import ShotKey, mean_and_variance
+from qdeq.budget import current_account
+from qdeq.circuit import MAX_QUBITS, Circuit
+from qdeq.errors import CircuitError, UnsupportedError
+from qdeq.ledger import Execution
+from qdeq.observables import Observable, as_sum, measurement_groups
+from qdeq.qasm import BRAKET_NAMES
+
+if util.find_spec("braket.aws") is None:
+    raise ImportError("No module named 'braket.aws'")
+
+SV1 = "arn:aws:braket:::device/quantum-simulator/amazon/sv1"
+DM1 = "arn:aws:braket:::device/quantum-simulator/amazon/dm1"
+RETIRED = ("tn1", "Aria", "Ankaa", "Aspen", "Harmony", "Lucy")
+"""Names, or beginnings of them, of devices that AWS no longer has."""
+
+
+@dataclass(frozen=True, kw_only=True, config=ADAPTER_CONFIG)
+class RemoteBraket(PaidBackend):
+    """A device of Amazon Braket.
+
+    Without shots a task asks for exact expectations; with shots it measures one group of commuting observables. On SV1
+    one task also gives a sample's whole vector-Jacobian product.
+    """
+
+    profile: Annotated[str | None, Field(description="AWS profile; null for the AWS configuration's own.")] = None
+    region: Annotated[str | None, Field(description="AWS region; null for the AWS configuration's own.")] = None
+    bucket: Annotated[
+        str | None,
+        Field(
+            min_length=3,
+            description="Bucket for results, or s3://bucket/prefix; null for the SDK's amazon-braket-REGION-ACCOUNT.",
+        ),
+    ] = None
+    max_parallel: Annotated[
+        int, Field(ge=1, le=100, description="Tasks in flight at most; an account may have 35 on SV1 and on DM1.")
+    ] = 30
+    creates_per_second: Annotated[
+        float, Field(gt=0, description="Tasks that are sent in a second at most; an account may send 20.")
+    ] = 20.0
+    timeout: Annotated[float, Field(gt=0, description="Most time that a task is waited for [s].")] = 432000.0
+    tries: Annotated[
+        int, Field(ge=1, description="Tries of each call of the service, with growing random waits in between.")
+    ] = 10
+    resubmissions: Annotated[
+        int, Field(ge=0, description="New tasks in place of one that failed; each is counted and paid for.")
+    ] = 2
+
+    @property
+    def version(self) -> str:
+        """Name and version of the SDK."""
+        return f"amazon-braket-sdk {metadata.version('amazon-braket-sdk')}"
+
+    @property
+    @abstractmethod
+    def device_arn(self) -> str:
+        """The device."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can do, as far as that is known without asking."""
+        return _capabilities(self.device_arn)
+
+    def connect(self) -> Client:
+        """Return the client; see :meth:`PaidBackend.connect`."""
+        from qdeq.backends.braket_remote.client import BraketClient
+        from qdeq.backends.braket_remote.devices import open_device
+        from qdeq.backends.braket_remote.retries import Clock
+
+        clock = Clock()
+        return BraketClient(
+            open_device(self, clock),
+            self.name,
+            clock,
+            max_parallel=self.max_parallel,
+            timeout=self.timeout,
+            resubmissions=self.resubmissions,
+        )
+
+    def target(self, num_qubits: int, shots: int | None) -> Target:
+        """Return what programs are written for; where they are only counted, every gate that Braket names.
+
+        Raises:
+            UnsupportedError: The device cannot run so many qubits or shots.
+        """
+        client = current_account(self.name).client(self)
+        if client is None:
+            return Target(self.name, frozenset(BRAKET_NAMES.values()))
+        client.check(num_qubits, shots)
+        target: Target = client.device.target  # type: ignore[attr-defined]
+        return target
+
+    def evaluate(
+        self,
+        circuits: Sequence[Circuit],
+        inputs: Tensor,
+        weights: Tensor,
+        observables: Sequence[Observable],
+        *,
+        shots: int | None = None,
+        key: ShotKey | None = None,
+        part: int = 0,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return expectations ``[T, B, O]``; see :meth:`Backend.evaluate`."""
+        shape = (len(circuits), len(inputs), len(observables))
+        target = self.target(circuits[0].num_qubits, shots)
+        bound = bind_rows(circuits, inputs, weights)
+        if shots is None or key is None:
+            return torch.from_numpy(self._exact(bound, observables, target).reshape(shape)).to(inputs), None
+        if key.samples is not None and len(key.samples) != len(inputs):
+            raise CircuitError(f"the shot key names {len(key.samples)} samples, but the batch has {len(inputs)}")
+        streams = [(key, row, part + number) for number in range(len(circuits)) for row in range(len(inputs))]
+        values, variances = self._measured(bound, observables, shots, streams, target)
+        return tuple(torch.from_numpy(part.reshape(shape)).to(inputs) for part in (values, np.sqrt(variances)))  # type: ignore[return-value]
+
+    def _exact(self, bound: Sequence[Circuit], observables: Sequence[Observable], target: Target) -> np.ndarray:
+        """Return expectations ``[N, O]``; all strings of a circuit come from one task."""
+        sums = [as_sum(observable) for observable in observables]
+        strings = list(dict.fromkeys(string for total in sums for _, string in total.terms if string.factors))
+        position = {string: k for k, string in enumerate(strings)}
+        coefficients, constants = np.zeros((len(sums), len(strings))), np.zeros(len(sums))
+        for row, total in enumerate(sums):
+            for coefficient, string in total.terms:
+                if string.factors:
+                    coefficients[row, position[string]] = coefficient
+                else:
+                    constants[row] += coefficient
+        if not strings:
+            return np.broadcast_to(constants, (len(bound), len(sums))).copy()
+        executions = [
+            self._execution(circuit, expectation_program(circuit, strings, target), size=len(strings))
+            for circuit in bound
+        ]
+        values = np.array([result.values for result in self.obtain(executions)]).reshape(len(bound), len(strings))
+        return values @ coefficients.T + constants
+
+    def _measured(
+        self,
+        bound: Sequence[Circuit],
+        observables: Sequence[Observable],
+        shots: int,
+        streams: Sequence[tuple[ShotKey, int, int]],
+        target: Target,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return estimates and their variances, each ``[N, O]``; a task for each circuit and measurement group."""
+        groups = measurement_groups(observables)
+        executions = [
+            self._execution(
+                circuit,
+                sampling_program(circuit + measured_in(group, circuit.num_qubits), target),
+                shots=shots,
+                key=key.stream(row, number, part),
+            )
+            for number, group in enumerate(groups)
+            for circuit, (key, row, part) in zip(bound, streams, strict=True)
+        ]
+        results = iter(self.obtain(executions))
+        shape = (len(bound), len(observables))
+        values, variances = np.zeros(shape), np.zeros(shape)
+        for group in groups:
+            for row in range(len(bound)):
+                counts = dict(next(results).counts)
+                outcomes = outcome_signs(counts, group.strings) @ group.coefficients.T
+                mean, variance = mean_and_variance(np.array([[*counts.values()]]), outcomes, group, shots)
+                values[row] += mean[0]
+                variances[row] += variance[0]
+        return values, variances
+
+    def _execution(
+        self, circuit: Circuit, program: str, *, size: int = 0, shots: int = 0, key: str | None = None
+    ) -> Execution:
+        return Execution(
+            backend=self.name,
+            device=self.device_arn,
+            program=program,
+            qubits=circuit.num_qubits,
+            wants="counts" if shots else "expectations",
+            size=size,
+            shots=shots,
+            key=key,
+        )
+
+    def at(
+        self,
+        circuit: Circuit,
+        weights: Tensor,
+        observables: Sequence[Observable],
+        *,
+        shots: int | None = None,
+        key: ShotKey | None = None,
+    ) -> FrozenFunction:
+        """Freeze the weights ``[P]``: from known states where that takes fewer tasks, else a task an evaluation."""
+        self.check(circuit, weights, observables, shots=shots)
+        analysis = analyse(circuit)
+        check_compilable(self, analysis, shots)
+        native = self.gradient != "parameter-shift" and bool(self.capabilities.gradients)
+        if shots is not None:
+            if self.gradient == "native":
+                raise UnsupportedError("AdjointGradient is exact; with shots, use gradient: auto")
+            return CircuitFunction(self, circuit, weights, observables, shots=shots, key=key or ShotKey(seed=0))
+        by_circuits = (AdjointFunction if native else CircuitFunction)(self, circuit, weights, observables)
+
+        def gradient(shifted: Sequence[Circuit], inputs: Tensor, cotangents: Tensor) -> Tensor:
+            return products(self, shifted, inputs, weights, observables, cotangents)[1]
+
+        return probed_or_by_circuits(
+            self, circuit, analysis, weights, observables, by_circuits, gradient if native else None
+        )
+
+
+def _capabilities(arn: str) -> Capabilities:
+    return Capabilities(
+        exact="/quantum-simulator/" in arn,
+        shots=True,
+        gradients=frozenset({"adjoint"} if arn == SV1 else ()),
+        remote=True,
+        costs_money=True,
+        max_qubits={SV1: 34, DM1: 17}.get(arn, MAX_QUBITS),
+        precision="float64",
+    )
+
+
+@dataclass(frozen=True, kw_only=True, config=ADAPTER_CONFIG)
+class BraketSV1(RemoteBraket):
+    """Amazon Braket's on-demand state-vector simulator."""
+
+    name = "braket-sv1"
+    device_arn = SV1
+
+
+@dataclass(frozen=True, kw_only=True, config=ADAPTER_CONFIG)
+class BraketDM1(RemoteBraket):
+    """Amazon Braket's on-demand density-matrix simulator."""
+
+    name = "braket-dm1"
+    device_arn = DM1
+
+
+@dataclass(frozen=True, kw_only=True, config=ADAPTER_CONFIG)
+class BraketDevice(RemoteBraket):
+    """A device of Amazon Braket by its ARN: ``braket:arn:aws:braket:us-east-1::device/qpu/ionq/Forte-1``."""
+
+    name_argument: ClassVar[str] = "device"
+
+    device: Annotated[str | None, Field(description="The device's ARN.")] = None
+
+    @field_validator("device")
+    @classmethod
+    def _known(cls, device: str | None) -> str | None:
+        if device is None:
+            return None
+        parts = device.split(":", 5)
+        if len(parts) != 6 or parts[0] != "arn" or parts[2] != "braket" or not parts[5].startswith("device/"):
+            raise ValueError(f"{device!r} is no device's ARN; one is arn:aws:braket:us-east-1::device/qpu/ionq/Forte-1")
+        name = parts[5].rpartition("/")[2]
+        if name.startswith(RETIRED):
+            raise ValueError(f"{name} is retired: AWS no longer has it; use another device, or backend: braket-sv1")
+        return device
+
+    @property
+    def name(self) -> str:
+        """The name that leads to the same device."""
+        return "braket" if self.device is None else f"braket:{self.device}"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can do, as far as that is known without asking; that of a QPU while no device is named."""
+        return _capabilities(self.device or "")
+
+    @property
+    def device_arn(self) -> str:
+        """The device."""
+        if self.device is None:
+            raise UnsupportedError(
+                "backend 'braket' needs a device: braket:arn:aws:braket:us-east-1::device/qpu/ionq/Forte-1, for example"
+            )
+        return self.device

@@ -1,0 +1,185 @@
+"""Devices by name: what is known of them without asking, and what they say themselves.
+
+Everything here costs nothing. Credentials, region, the device's state, its instructions, and the bucket for results are
+all looked at before the first task.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore import exceptions
+from braket.aws import AwsDevice
+from braket.ir.openqasm import Program
+
+from qdeq.backends.braket_remote.programs import Target
+from qdeq.backends.braket_remote.refusals import bucket_refused, explained, no_credentials
+from qdeq.backends.braket_remote.retries import SERVICE_ERRORS, Clock, error_code
+from qdeq.backends.braket_remote.session import FIRST_TRIES, LedgerSession
+from qdeq.errors import BackendError, UnsupportedError
+from qdeq.ledger import Execution
+
+if TYPE_CHECKING:
+    from qdeq.backends.braket_remote.backend import RemoteBraket
+
+ACTION = "braket.ir.openqasm.program"
+PREFIX = "qdeq"
+"""Folder within the bucket, where none is given."""
+
+
+@dataclass(frozen=True, eq=False)
+class RemoteDevice:
+    """A device that is online, with instructions for circuits, and a place for its results.
+
+    Attributes:
+        arn: Its ARN.
+        target: Its name, and the instructions that it lists.
+        num_qubits: Its size.
+        shots: The least and the most that a task may have.
+        destination: ``s3://bucket/prefix`` for results.
+        session: Reaches it.
+        poll_seconds: How often it wants to be asked at most.
+    """
+
+    arn: str
+    target: Target
+    num_qubits: int
+    shots: tuple[int, int]
+    destination: str
+    session: LedgerSession
+    device: AwsDevice
+    poll_seconds: float
+
+    def submit(self, execution: Execution, token: str, destination: str) -> str:
+        """Make the task of this token, or find it, and return its ARN."""
+        bucket, prefix = self.session.parse_s3_uri(destination)
+        program = Program(source=execution.program, inputs=dict(execution.inputs) or None)
+        with self.session.token(token):
+            # qubits may be rewired on a QPU: results come back in the program's own order
+            task = self.device.run(program, self.session.S3DestinationFolder(bucket, prefix), shots=execution.shots)
+        return str(task.id)
+
+    def state(self, arn: str) -> dict[str, Any]:
+        """Return what the service says of a task."""
+        return self.session.get_quantum_task(arn)
+
+    def fetch(self, described: dict[str, Any]) -> str:
+        """Return the results.json of a task that is completed."""
+        key = f"{described['outputS3Directory']}/results.json"
+        return self.session.retrieve_s3_object_body(described["outputS3Bucket"], key)
+
+    def cancel(self, arn: str) -> None:
+        """Ask the service to cancel a task."""
+        self.session.cancel_quantum_task(arn)
+
+    def explained(self, error: Exception, what: str) -> BackendError:
+        """Return an error of ours for one of the service's."""
+        return explained(error, what, self.session.region, self.session.redact)
+
+
+def open_device(backend: RemoteBraket, clock: Clock) -> RemoteDevice:
+    """Find the backend's device, and check all that can be checked for nothing.
+
+    Raises:
+        BackendError: No credentials, another region, a device that is not online, or no bucket.
+        UnsupportedError: The device runs no circuits.
+    """
+    arn = backend.device_arn
+    session = _session(backend, clock)
+    name, region = arn.rpartition("/")[2], session.region
+    try:
+        device = AwsDevice(arn, aws_session=session)
+    except ValueError as error:
+        raise BackendError(
+            f"Amazon Braket has no device {arn} in {region}\n"
+            "Compare the ARN with the list at https://docs.aws.amazon.com/braket, and set backend.region or AWS_REGION."
+        ) from error
+    except SERVICE_ERRORS as error:
+        raise explained(error, f"asking for {name}", region, session.redact) from None  # its text may hold secrets
+    if device.aws_session is not session:
+        raise BackendError(
+            f"{name} was found in {device.aws_session.region}, not in {region}; set backend.region to it"
+        )
+    _check_status(device)
+    action = (getattr(device.properties, "action", None) or {}).get(ACTION)
+    if action is None:
+        raise UnsupportedError(
+            f"{device.name} runs no OpenQASM circuits, which is all that qdeq has\nUse braket-sv1, or a gate-based QPU."
+        )
+    operations = frozenset(str(operation).lower() for operation in action.supportedOperations)
+    paradigm = device.properties.paradigm
+    return RemoteDevice(
+        arn=arn,
+        target=Target(device.name, operations),
+        num_qubits=paradigm.qubitCount,
+        shots=tuple(device.properties.service.shotsRange),
+        destination=_destination(backend.bucket, session),
+        session=session,
+        device=device,
+        poll_seconds=(device.properties.service.getTaskPollIntervalMillis or 0) / 1000,
+    )
+
+
+def _session(backend: RemoteBraket, clock: Clock) -> LedgerSession:
+    device_region = AwsDevice.get_device_region(backend.device_arn)
+    try:
+        found = boto3.Session(profile_name=backend.profile)
+        asked = backend.region or os.environ.get("AWS_REGION") or found.region_name or device_region
+        if not asked:
+            raise BackendError(
+                "no AWS region is set\nSet AWS_REGION, a region in the profile, or backend.region, such as us-east-1."
+            )
+        if device_region and asked != device_region:
+            raise BackendError(
+                f"{backend.device_arn} is in {device_region}, but the region is {asked}\n"
+                f"Set AWS_REGION or backend.region to {device_region}; results go to a bucket there."
+            )
+        if asked not in AwsDevice.REGIONS:
+            raise BackendError(
+                f"Amazon Braket is not in region {asked}\n"
+                f"Set AWS_REGION or backend.region to one of {', '.join(AwsDevice.REGIONS)}."
+            )
+        boto_session = boto3.Session(profile_name=backend.profile, region_name=asked)
+        if boto_session.get_credentials() is None:
+            raise no_credentials()
+        return LedgerSession(
+            boto_session,
+            tries=backend.tries,
+            creates_per_second=backend.creates_per_second,
+            connections=backend.max_parallel + 2,
+            clock=clock,
+        )
+    except exceptions.ProfileNotFound as error:
+        raise BackendError(f"{error}\nSet AWS_PROFILE or backend.profile to one that `aws configure` made.") from error
+    except exceptions.BotoCoreError as error:
+        raise BackendError(
+            f"the AWS configuration cannot be used ({type(error).__name__}: {error})\nMend it with `aws configure`."
+        ) from error
+
+
+def _check_status(device: AwsDevice) -> None:
+    if device.status == "RETIRED":
+        raise BackendError(f"{device.name} is retired\nUse another device; `backend: braket-sv1` always runs.")
+    if device.status != "ONLINE":
+        raise BackendError(
+            f"{device.name} is {str(device.status).lower()}: tasks would wait for it to come back\n"
+            "Try again later, or use another device; `backend: braket-sv1` always runs."
+        )
+
+
+def _destination(bucket: str | None, session: LedgerSession) -> str:
+    """Return where results go, and see that the bucket is there."""
+    named, _, prefix = (bucket or "").removeprefix("s3://").partition("/")
+    try:
+        named = named or session.default_bucket()
+        session.retry(lambda: session.s3_client.head_bucket(Bucket=named), tries=FIRST_TRIES)
+    except (*SERVICE_ERRORS, ValueError) as error:
+        why = error_code(error)
+        words = {"404": "there is none of that name", "403": "AWS refuses it to these credentials"}
+        if why not in words and not named:
+            raise explained(error, "looking for the default bucket", session.region, session.redact) from None
+        raise bucket_refused(named, words.get(why, session.redact(error))) from None
+    return f"s3://{named}/{prefix.strip('/') or PREFIX}"

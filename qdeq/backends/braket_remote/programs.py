@@ -1,0 +1,184 @@
+"""The OpenQASM programs that are sent, and the results that come back.
+
+A program holds gates that the device lists, and at the end what is asked of it: expectations of Pauli strings, the
+gradient of one weighted sum of them, or a measurement of every qubit. There are no modifiers, no global
+phases and no gate definitions, which Braket's on-demand simulators refuse. ``i``, or what stands for it, is put on idle
+qubits, which Braket would leave out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+from qdeq.backends.braket_remote.lowering import lower
+from qdeq.circuit import Circuit
+from qdeq.errors import BackendError
+from qdeq.ledger import Result
+from qdeq.observables import Observable, PauliString, as_sum
+from qdeq.operations import Gate, Input, Weight
+from qdeq.qasm import BRAKET_NAMES, statement
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a program is written for: the device's name and the instructions that it lists, in Braket's names."""
+
+    name: str
+    operations: frozenset[str]
+
+
+def sampling_program(circuit: Circuit, target: Target) -> str:
+    """Return the program of a bound circuit that measures every qubit."""
+    size = circuit.num_qubits
+    measured = (f"b[{qubit}] = measure q[{qubit}];" for qubit in range(size))
+    return _text([f"bit[{size}] b;", *_numbered(_gates(circuit, target))], measured)
+
+
+def expectation_program(circuit: Circuit, strings: Sequence[PauliString], target: Target) -> str:
+    """Return the program of a bound circuit that asks for the exact expectation of each string."""
+    asked = (f"#pragma braket result expectation {_product(string)}" for string in strings)
+    return _text(_numbered(_gates(circuit, target)), asked)
+
+
+@dataclass(frozen=True)
+class GradientProgram:
+    """A program that asks for the gradient of one expectation.
+
+    Attributes:
+        text: The program, in which every angle of an input or a weight is a parameter of its own.
+        inputs: Names and values of the parameters.
+        angles: The input or weight behind each parameter.
+    """
+
+    text: str
+    inputs: tuple[tuple[str, float], ...]
+    angles: tuple[Input | Weight, ...]
+
+
+def gradient_program(
+    circuit: Circuit, row: Sequence[float], weights: Sequence[float], observable: Observable, target: Target
+) -> GradientProgram | None:
+    """Return the program for one sample, or None where no angle or no term depends on anything.
+
+    Args:
+        circuit: Not bound.
+        row: The sample's inputs ``[I]``.
+        weights: ``[P]``.
+        observable: The weighted sum to be differentiated.
+        target: What it is written for.
+    """
+    terms = [
+        (coefficient, string) for coefficient, string in as_sum(observable).terms if string.factors and coefficient
+    ]
+    lowered = _gates(_with_state(circuit, row), target)
+    names: list[str] = []
+    values: list[float] = []
+    angles: list[Input | Weight] = []
+
+    def written(gate: Gate) -> str:
+        texts = []
+        for angle in gate.angles:
+            if isinstance(angle, float):
+                texts.append(repr(angle))
+                continue
+            names.append(f"g{len(names)}")
+            values.append(angle.value(row if isinstance(angle, Input) else weights))
+            angles.append(angle)
+            texts.append(names[-1])
+        return statement(BRAKET_NAMES[gate.name], gate.qubits, texts)
+
+    lines = [f"qubit[{lowered.num_qubits}] q;", *map(written, lowered.gates)]
+    if not terms or not angles:
+        return None
+    total = "".join(f"{' - ' if c < 0 else ' + '}{_plain(abs(c))} * {_product(string)}" for c, string in terms)
+    total = f"-{total[3:]}" if total.startswith(" - ") else total[3:]
+    asked = f"#pragma braket result adjoint_gradient expectation({total}) {', '.join(names)}"
+    text = _text([*(f"input float {name};" for name in names), *lines], [asked])
+    return GradientProgram(text, tuple(zip(names, values, strict=True)), tuple(angles))
+
+
+def read_result(text: str, num_qubits: int) -> tuple[Result, float | None]:
+    """Return what a results.json holds, and the time of simulation [s] where that is billed.
+
+    Raises:
+        BackendError: It is no result of a gate circuit.
+    """
+    from braket.schema_common import BraketSchemaBase
+    from braket.tasks import GateModelQuantumTaskResult
+
+    try:
+        parsed: Any = BraketSchemaBase.parse_raw_schema(text)
+        metadata = parsed.additionalMetadata.simulatorMetadata
+        seconds = None if metadata is None else (metadata.executionDuration or 0) / 1000
+        if parsed.taskMetadata.shots:
+            measured = GateModelQuantumTaskResult.from_object(parsed)
+            counts = _spread(measured.measurement_counts, measured.measured_qubits, num_qubits)
+            return Result(counts=counts), seconds
+        values: list[float] = []
+        for entry in parsed.resultTypes:
+            if isinstance(entry.value, dict):  # the gradient of the parameters g0, g1, ...
+                gradient = entry.value["gradient"]
+                values += [entry.value["expectation"], *(gradient[f"g{number}"] for number in range(len(gradient)))]
+            else:
+                values.append(entry.value)
+        return Result(values=tuple(map(float, values))), seconds
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise BackendError(f"the result cannot be read ({type(error).__name__}); look at it in its bucket") from error
+
+
+def _spread(counts: Any, measured: Sequence[int], num_qubits: int) -> tuple[tuple[str, int], ...]:
+    """Return counts over all qubits; one that was not measured was idle, and is in ``|0>``."""
+    spread: dict[str, int] = {}
+    for outcome, count in sorted(counts.items()):
+        bits = ["0"] * num_qubits
+        for bit, qubit in zip(outcome, measured, strict=True):
+            bits[qubit] = bit
+        spread["".join(bits)] = spread.get("".join(bits), 0) + int(count)
+    return tuple(spread.items())
+
+
+def outcome_signs(outcomes: Iterable[str], strings: Sequence[PauliString]) -> np.ndarray:
+    """Return the eigenvalue ``[M, K]`` of each string for each outcome, in the basis that was measured."""
+    ones = [{qubit for qubit, bit in enumerate(outcome) if bit == "1"} for outcome in outcomes]
+    parities = [[sum(qubit in up for qubit, _ in string.factors) % 2 for string in strings] for up in ones]
+    return 1.0 - 2.0 * np.array(parities, dtype=np.float64).reshape(len(ones), len(strings))
+
+
+def _with_state(circuit: Circuit, row: Sequence[float]) -> Circuit:
+    """Return the circuit with its amplitude encoding bound to the sample, the angles left free."""
+    if circuit.encoding is None or circuit.encoding.values is not None:
+        return circuit
+    encoding = replace(circuit.encoding, values=tuple(row[: circuit.encoding.num_features]))
+    return Circuit(circuit.num_qubits, (encoding, *circuit.gates))
+
+
+def _gates(circuit: Circuit, target: Target) -> Circuit:
+    """Return the circuit in the device's gates, every qubit touched by one."""
+    prepared = circuit.prepared()
+    used = {qubit for gate in prepared.gates for qubit in gate.qubits}
+    idle = (Gate("I", qubit) for qubit in range(circuit.num_qubits) if qubit not in used)
+    return lower(Circuit(circuit.num_qubits, (*idle, *prepared.gates)), target.operations, target.name)
+
+
+def _numbered(circuit: Circuit) -> Iterator[str]:
+    yield f"qubit[{circuit.num_qubits}] q;"
+    for gate in circuit.gates:
+        yield statement(BRAKET_NAMES[gate.name], gate.qubits, [repr(angle) for angle in gate.angles])
+
+
+def _text(lines: Iterable[str], asked: Iterable[str]) -> str:
+    return "\n".join(["OPENQASM 3.0;", *lines, *asked]) + "\n"
+
+
+def _plain(value: float) -> str:
+    """Return all digits, without an exponent: results repeat the observable, and their schema knows none there."""
+    return format(Decimal(repr(value)), "f")
+
+
+def _product(string: PauliString) -> str:
+    return " @ ".join(f"{letter.lower()}(q[{qubit}])" for qubit, letter in string.factors)

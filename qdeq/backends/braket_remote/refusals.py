@@ -1,0 +1,92 @@
+"""What the service's errors mean, and how to mend them: two lines each, without secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from botocore import exceptions
+
+from qdeq.backends.braket_remote.retries import error_code, may_pass
+from qdeq.errors import BackendError
+
+_REFUSED_CREDENTIALS = frozenset(
+    {
+        "UnrecognizedClientException",
+        "InvalidSignatureException",
+        "InvalidClientTokenId",
+        "InvalidAccessKeyId",
+        "SignatureDoesNotMatch",
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "AuthFailure",
+        "IncompleteSignature",
+        "MissingAuthenticationToken",
+    }
+)
+_FORBIDDEN = frozenset({"AccessDeniedException", "AccessDenied", "Forbidden", "403"})
+NOT_MADE = frozenset(
+    {"ValidationException", "DeviceOfflineException", "DeviceRetiredException", "ResourceNotFoundException"}
+)
+"""Codes that say for certain that no task was made."""
+
+
+def explained(error: Exception, what: str, region: str, redact: Callable[[object], str]) -> BackendError:
+    """Return an error of ours for one of the service's.
+
+    Args:
+        error: What boto3 raised.
+        what: What was being done, as in ``"asking for SV1"``.
+        region: The region that was asked.
+        redact: Takes secrets out.
+    """
+    code = error_code(error)
+    message = redact(error)
+    if isinstance(error, exceptions.ClientError):
+        message = redact(error.response.get("Error", {}).get("Message", "")) or message
+    if isinstance(error, exceptions.NoCredentialsError | exceptions.PartialCredentialsError):
+        return no_credentials()
+    if code in _REFUSED_CREDENTIALS or isinstance(error, exceptions.CredentialRetrievalError | exceptions.SSOError):
+        return BackendError(
+            f"{what}: AWS does not accept the credentials ({code or type(error).__name__})\n"
+            "Renew them: `aws configure`, or `aws sso login`, or new AWS_... variables."
+        )
+    if code in _FORBIDDEN:
+        return BackendError(
+            f"{what}: AWS refuses it to these credentials ({message})\n"
+            "They need the permissions of AmazonBraketFullAccess, and those for the results' bucket."
+        )
+    if code == "DeviceOfflineException":
+        return BackendError(f"{what}: {message}\nTry again later, or use another device.")
+    if code == "DeviceRetiredException":
+        return BackendError(f"{what}: {message}\nUse another device; `backend: braket-sv1` always runs.")
+    if code == "ValidationException" and "bucket" in message.lower():
+        return bucket_refused("", message)
+    if code in ("ValidationException", "ResourceNotFoundException"):
+        return BackendError(
+            f"{what}: the service refuses it: {message}\nNo task was made of it, and nothing was billed."
+        )
+    if may_pass(error):
+        return BackendError(
+            f"{what}: Amazon Braket in {region} does not answer well ({code or type(error).__name__}: {message})\n"
+            "Run the same command again later: the ledger knows every task, and none is paid for twice."
+        )
+    return BackendError(
+        f"{what}: {type(error).__name__}: {message}\nLook at the AWS configuration: profile, region, network."
+    )
+
+
+def no_credentials() -> BackendError:
+    """Return the error for a machine without credentials."""
+    return BackendError(
+        "no AWS credentials were found\n"
+        "Run `aws configure` or `aws sso login`, set AWS_PROFILE or backend.profile, or AWS_ACCESS_KEY_ID and its like."
+    )
+
+
+def bucket_refused(bucket: str, why: str) -> BackendError:
+    """Return the error for results that have nowhere to go."""
+    named = f"the results' bucket {bucket!r}" if bucket else "the results' bucket"
+    return BackendError(
+        f"{named} cannot be used ({why})\n"
+        "Give one in the device's region that you may write to, as backend.bucket; its name begins with amazon-braket-."
+    )

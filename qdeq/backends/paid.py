@@ -1,0 +1,72 @@
+"""What a backend that costs money has beyond the others: a device with a price, and a client that runs executions."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
+
+from qdeq.backends.base import Backend
+from qdeq.backends.executions import record_executions, record_shots
+from qdeq.budget import OpenAccount, current_account
+from qdeq.ledger import Entry, Execution, Result
+
+
+class Client(ABC):
+    """Runs executions on a service, through a ledger."""
+
+    @abstractmethod
+    def run(self, executions: Sequence[Execution], account: OpenAccount) -> Mapping[str, Result]:
+        """Return a result for the content hash of each execution, none of them paid for twice.
+
+        Raises:
+            BudgetReached: The next task would pass a limit; those before it are in the ledger.
+            BackendError: A task failed, or the service cannot be reached; likewise.
+        """
+
+    @abstractmethod
+    def check(self, num_qubits: int, shots: int | None) -> None:
+        """Refuse what the device cannot run, before anything is paid.
+
+        Raises:
+            UnsupportedError: Its register is smaller, or it takes another number of shots.
+        """
+
+    @abstractmethod
+    def recover(self, account: OpenAccount) -> None:
+        """Look once after each task that the ledger has in flight, and write down those that have ended."""
+
+    @abstractmethod
+    def cancel(self, entries: Sequence[Entry], account: OpenAccount) -> list[Entry]:
+        """Cancel tasks in flight, and return those that could not be cancelled."""
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class PaidBackend(Backend):
+    """A backend whose circuits run as tasks that are billed."""
+
+    @property
+    @abstractmethod
+    def device_arn(self) -> str:
+        """The device, as prices and ledger know it."""
+
+    @abstractmethod
+    def connect(self) -> Client:
+        """Return the client; without any task, but with every check that needs none.
+
+        Raises:
+            BackendError: Credentials, region, device or storage are not as a task needs them.
+        """
+
+    def obtain(self, executions: Sequence[Execution]) -> list[Result]:
+        """Return a result for each execution, through the account that is open; equal ones run once.
+
+        Raises:
+            BudgetError: There is none, or its budget is used up.
+        """
+        distinct = {execution.hash: execution.shots for execution in executions}
+        record_executions(len(distinct), len(executions))
+        record_shots(sum(distinct.values()))
+        return current_account(self.name).obtain(executions, self) if executions else []

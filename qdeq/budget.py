@@ -1,0 +1,188 @@
+"""Budgets: what a run may spend, and the account that every execution on a device that costs money goes through.
+
+A backend that costs money asks :func:`current_account` for its account, and there is none unless a budget was given: an
+experiment's ``budget:``, or :func:`spending` around one's own code.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from qdeq.errors import BudgetError
+from qdeq.ledger import Execution, Ledger, Limits, Result
+from qdeq.prices import NANO, Price, dollars
+
+if TYPE_CHECKING:
+    from qdeq.backends.paid import Client, PaidBackend
+
+LEDGER_NAME = "ledger.sqlite"
+"""The ledger's name in a run's folder."""
+LISTED = 10
+"""At most so many tasks are named after an interrupt."""
+
+
+class Budget(BaseModel):
+    """What everything in one ledger may cost together, and what the ledger is."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    max_usd: float = Field(gt=0, description="Most that may be spent [USD], tasks in flight counted.")
+    max_tasks: int | None = Field(None, ge=1, strict=True, description="Most tasks; null for no limit.")
+    max_shots: int | None = Field(None, ge=1, strict=True, description="Most shots; null for no limit.")
+    on_interrupt: Literal["keep", "cancel"] = Field(
+        "keep",
+        description="Tasks in flight at Ctrl-C: keep them, and the next run with this ledger takes their results; or "
+        "cancel them.",
+    )
+    ledger: str | None = Field(
+        None,
+        min_length=1,
+        description="The ledger's file, which runs may share: the limits are for all of them. "
+        f"null for {LEDGER_NAME} in the run's folder.",
+    )
+    prices: dict[str, Price] = Field(
+        default={}, description="Prices by the device's ARN or the backend's name, in place of the package's table."
+    )
+
+    @property
+    def limits(self) -> Limits:
+        """The limits as the ledger keeps them."""
+        return Limits(int(self.max_usd * NANO + 0.5), self.max_tasks, self.max_shots)
+
+
+class Account(ABC):
+    """What executions go through."""
+
+    @abstractmethod
+    def client(self, backend: PaidBackend) -> Client | None:
+        """Return what runs the backend's executions; None where nothing is to be run."""
+
+    @abstractmethod
+    def obtain(self, executions: Sequence[Execution], backend: PaidBackend) -> list[Result]:
+        """Return a result for each execution, in order; equal ones are run once."""
+
+
+class OpenAccount(Account):
+    """A budget and its ledger, while they are in use.
+
+    Args:
+        budget: The limits.
+        ledger: Open.
+        note: Told of what the user should know, one line each.
+    """
+
+    def __init__(self, budget: Budget, ledger: Ledger, note: Callable[[str], None]) -> None:
+        self.budget = budget
+        self.ledger = ledger
+        self.note = note
+        self._clients: dict[PaidBackend, Client] = {}
+
+    def client(self, backend: PaidBackend) -> Client:
+        """Return the backend's client; connected when first asked for."""
+        if backend not in self._clients:
+            self.adopt(backend, backend.connect())
+        return self._clients[backend]
+
+    def adopt(self, backend: PaidBackend, client: Client) -> None:
+        """Use a client that is connected already, and settle what an earlier run left in flight."""
+        self._clients[backend] = client
+        client.recover(self)
+
+    def obtain(self, executions: Sequence[Execution], backend: PaidBackend) -> list[Result]:
+        """Return what the ledger knows, and have the rest run within the limits; see :meth:`Account.obtain`."""
+        wanted = {execution.hash: execution for execution in executions}
+        found = self.ledger.results(wanted)
+        missing = [execution for name, execution in wanted.items() if name not in found]
+        if missing:
+            found.update(self.client(backend).run(missing, self))
+        return [found[execution.hash] for execution in executions]
+
+    def interrupted(self) -> str:
+        """Do with the tasks in flight what the budget says, and return a list of those that are left."""
+        entries = self.ledger.in_flight()
+        cancelled = 0
+        if self.budget.on_interrupt == "cancel":
+            for client in self._clients.values():
+                left = client.cancel(entries, self)
+                cancelled += len(entries) - len(left)
+                entries = left
+        done = [f"{cancelled} tasks in flight were cancelled."] if cancelled else []
+        if entries:
+            named = [entry.arn or f"one that the service has not named (token {entry.token})" for entry in entries]
+            listed = [*named[:LISTED], *([f"... (`qdeq ledger {self.ledger.path}`)"] if named[LISTED:] else [])]
+            what = f"{len(entries)} tasks are in flight; the next run with this ledger takes their results:"
+            done += [what, *(f"  {name}" for name in listed)]
+        return "\n".join(done)
+
+    def standing(self) -> str:
+        """Return what has been used up, in words."""
+        used, limits = self.ledger.totals(), self.budget.limits
+        parts = [f"{dollars(used.cost)} of {dollars(limits.cost)}"]
+        for what, amount, limit in (("tasks", used.tasks, limits.tasks), ("shots", used.shots, limits.shots)):
+            parts.append(f"{amount:,}{'' if limit is None else f' of {limit:,}'} {what}")
+        return ", ".join(parts)
+
+
+_open: list[Account] = []  # of the process, not of a thread: autograd may call a backward pass from one of its own
+
+
+@contextmanager
+def using(account: Account) -> Iterator[None]:
+    """Let every execution within the block go through the account."""
+    _open.append(account)
+    try:
+        yield
+    finally:
+        _open.remove(account)
+
+
+@contextmanager
+def spending(
+    budget: Budget, ledger: str | Path | None = None, *, note: Callable[[str], None] = lambda message: None
+) -> Iterator[OpenAccount]:
+    """Let backends that cost money run within the block.
+
+    Args:
+        budget: The limits.
+        ledger: The ledger's file; that of the budget by default, or ``ledger.sqlite`` here.
+        note: Told of what the user should know, one line each.
+
+    Raises:
+        LedgerError: The ledger cannot be used.
+
+    Example:
+        >>> with spending(Budget(max_usd=1.0), ":memory:") as account:
+        ...     account.standing()
+        '$0.00 of $1.00, 0 tasks, 0 shots'
+    """
+    book = Ledger(ledger or budget.ledger or LEDGER_NAME)
+    try:
+        account = OpenAccount(budget, book, note)
+        with using(account):
+            try:
+                yield account
+            except KeyboardInterrupt as interrupt:
+                said = "\n".join(filter(None, [str(interrupt), account.interrupted()]))
+                raise type(interrupt)(said) from interrupt
+    finally:
+        book.close()
+
+
+def current_account(backend: str) -> Account:
+    """Return the account that is open.
+
+    Raises:
+        BudgetError: None is.
+    """
+    if not _open:
+        raise BudgetError(
+            f"backend {backend!r} costs money, and no budget was given\n"
+            "Set budget: {max_usd: ...} in the experiment, or use `with qdeq.spending(qdeq.Budget(max_usd=...)):`."
+        )
+    return _open[-1]

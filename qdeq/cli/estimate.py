@@ -1,0 +1,50 @@
+"""``qdeq estimate``: what an experiment costs, before anything is sent."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from qdeq.cli.app import Assignments, Backend, Config, Solver, _console, _load, _named, app
+
+
+@app.command()
+def estimate(
+    config: Config,
+    backend: Backend = None,
+    backends: Annotated[
+        str | None,
+        typer.Option(
+            help="Several backends, by commas; one with options as {name: braket-dm1, region: us-west-2}.",
+            show_default="the experiment's",
+        ),
+    ] = None,
+    solver: Solver = None,
+    assignments: Assignments = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")] = False,
+) -> None:
+    """Estimate circuits, tasks, shots and cost of an experiment: a step, an epoch, and all of it.
+
+    Nothing is sent, and no credentials are needed.
+    """
+    from qdeq.cli.compare import backend_choices
+
+    choices = [None] if backends is None else backend_choices(backends)
+    spec = _load(config, backend, solver, None, assignments)
+
+    from qdeq.builders import build_data
+    from qdeq.estimate import Sizes
+    from qdeq.estimate import estimate as run
+    from qdeq.reports.estimates import estimate_table
+
+    with _named(config):
+        sizes = Sizes.of(build_data(spec))
+        found = [run(spec, sizes, backend=choice) for choice in choices]
+    if as_json:
+        typer.echo(json.dumps([each.to_data() for each in found], indent=2))
+        return
+    console = _console()
+    for number, each in enumerate(found):
+        console.print(*([""] if number else []), estimate_table(each), sep="\n")

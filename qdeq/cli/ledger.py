@@ -1,0 +1,46 @@
+"""``qdeq ledger``: what was paid for."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qdeq.cli.app import _console, app
+from qdeq.errors import LedgerError
+
+
+@app.command()
+def ledger(
+    path: Annotated[
+        Path, typer.Argument(metavar="RUN", help="Folder of a run, or a ledger's file.", show_default=False)
+    ],
+    tasks: Annotated[bool, typer.Option("--tasks", help="List every task, not only those in flight.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print every task as JSON, money in USD.")] = False,
+) -> None:
+    """List and sum what a ledger holds: tasks, shots and cost by device and state. Nothing is sent."""
+    from qdeq.budget import LEDGER_NAME
+    from qdeq.ledger import Ledger
+    from qdeq.prices import NANO
+
+    file = path / LEDGER_NAME if path.is_dir() else path
+    if not file.is_file():
+        raise LedgerError(f"{file}: there is no ledger\nGive the folder of a run that cost money, or budget.ledger.")
+    book = Ledger(file)
+    try:
+        if as_json:
+            rows = [asdict(entry) for entry in book.entries()]
+            for row in rows:
+                del row["fresh"]
+                row.update({name: row[name] / NANO for name in ("reserved", "cost")})
+                row["result"] = row["result"] and json.loads(row["result"])
+            typer.echo(json.dumps(rows, indent=2))
+            return
+        from qdeq.reports.ledgers import ledger_table
+
+        _console().print(ledger_table(book, tasks=tasks))
+    finally:
+        book.close()

@@ -1,0 +1,150 @@
+"""``qdeq solve-study``: all solvers on one model and the same samples."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from qdeq.cli.app import Assignments, _console, _load, _named, app
+from qdeq.errors import SolverError, SpecError
+
+if TYPE_CHECKING:
+    from qdeq.study import SolverStudy, Subject
+
+FAILED = 1
+"""Exit code: a solver raised an error."""
+
+NAME = "solve-study"
+"""Of the files in the output folder."""
+
+
+@app.command(name=NAME)
+def solve_study(
+    config: Annotated[
+        Path,
+        typer.Argument(
+            metavar="CONFIG",
+            help="The experiment, a YAML file (its first weights), or the folder of a run (its trained weights).",
+            show_default=False,
+        ),
+    ],
+    solvers: Annotated[
+        str | None,
+        typer.Option(
+            help="Solvers, by commas; one with options as {name: anderson, memory: 3}. `qdeq solvers` lists them.",
+            show_default="the experiment's, and all that need no options",
+        ),
+    ] = None,
+    assignments: Assignments = None,
+    samples: Annotated[
+        int | None, typer.Option(min=1, help="Test images to solve for.", show_default="256, or all of fewer")
+    ] = None,
+    tolerances: Annotated[
+        str, typer.Option(help="Relative residuals, by commas, that evaluations are counted to.")
+    ] = "1e-2,1e-3,1e-4,1e-5,1e-6",
+    checkpoint: Annotated[Literal["best", "last"], typer.Option(help="Which weights of a run.")] = "best",
+    out: Annotated[
+        Path | None,
+        typer.Option(help=f"Folder for {NAME}.json, .md, .csv and .png.", show_default="none"),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")] = False,
+) -> None:
+    """Compare solvers: evaluations, convergence and time, on the same samples from the same y0 = 0.
+
+    Exit code 1 where a solver raised an error, 2 where nothing could be studied.
+    """
+    if out is not None and out.exists() and not out.is_dir():
+        raise SpecError(f"--out {out}: there is a file of that name; give a folder")
+    choices = None if solvers is None else solver_choices(solvers)
+    asked = tolerance_choices(tolerances)
+    subject = _subject(config, samples, checkpoint, assignments)
+
+    from qdeq.study import study_solvers
+
+    study = study_solvers(subject, choices, tolerances=asked, progress=_tell)
+    if not study.studied:
+        reasons = "; ".join(f"{result.label}: {result.reason}" for result in study.results)
+        raise SolverError(f"no solver could be studied: {reasons}")
+    files = [] if out is None else _write(study, out)
+    if as_json:
+        typer.echo(study.to_json())
+    else:
+        from qdeq.reports.solver_study import study_table
+
+        _console().print(study_table(study), highlight=False)
+        for file in files:
+            typer.echo(f"written: {file}")
+    if len(study.studied) < len(study.results):
+        raise typer.Exit(FAILED)
+
+
+def _subject(config: Path, samples: int | None, checkpoint: str, assignments: list[str] | None) -> Subject:
+    from qdeq.study import Subject
+
+    if config.is_dir():
+        with _named(config / "spec.yaml"):
+            return Subject.of_run(config, samples, checkpoint=checkpoint, overrides=assignments or ())
+    spec = _load(config, None, None, None, assignments)
+    with _named(config):
+        return Subject.of_spec(spec, samples)
+
+
+def solver_choices(text: str) -> list[Any]:
+    """Return the solvers that ``--solvers`` names: names, and mappings with options, in YAML's flow style.
+
+    Raises:
+        SpecError: The text is no such list.
+        QdeqError: There is no such solver, or an option is wrong.
+    """
+    from qdeq.solvers import get_solver
+    from qdeq.spec import parse_yaml
+
+    choices = parse_yaml(f"[{text}]", f"--solvers {text}")
+    good = isinstance(choices, list) and all(
+        isinstance(choice, str) or (isinstance(choice, dict) and isinstance(choice.get("name"), str))
+        for choice in choices
+    )
+    if not good or not choices:
+        raise SpecError(
+            f"--solvers {text}: expected names with commas between them, such as broyden,anderson\n"
+            'Options go in braces: --solvers "broyden,{name: anderson, memory: 3}"'
+        )
+    for choice in choices:
+        get_solver(choice)  # before the data are read
+    return list(choices)
+
+
+def tolerance_choices(text: str) -> list[float]:
+    """Return the numbers that ``--tolerances`` names.
+
+    Raises:
+        SpecError: The text is no list of numbers.
+    """
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise SpecError(f"--tolerances {text}: expected numbers with commas between them, such as 1e-2,1e-4") from error
+
+
+def _tell(message: str) -> None:
+    if sys.stderr.isatty():
+        typer.echo(f"solving with {message} ...", err=True)
+
+
+def _write(study: SolverStudy, folder: Path) -> list[Path]:
+    from qdeq.reports.solver_plot import plot_study
+    from qdeq.reports.solver_study import study_csv, study_markdown
+
+    texts = {"json": study.to_json() + "\n", "md": study_markdown(study), "csv": study_csv(study)}
+    files = [folder / f"{NAME}.{ending}" for ending in (*texts, "png")]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for file, text in zip(files, texts.values(), strict=False):
+            file.write_text(text, encoding="utf-8")
+        plot_study(study, files[-1])
+    except OSError as error:
+        raise SpecError(f"--out {folder}: cannot be written ({error.strerror})") from error
+    return files

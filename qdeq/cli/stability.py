@@ -1,0 +1,43 @@
+"""``qdeq stability``: how stable a run's equilibria are, and whether there are others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from qdeq.cli.app import Device, _console, _named, app
+from qdeq.errors import CheckpointError
+
+
+@app.command()
+def stability(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, e.g. runs/digits.", show_default=False)],
+    checkpoint: Annotated[Literal["best", "last"], typer.Option(help="Which weights.")] = "best",
+    samples: Annotated[int, typer.Option(min=1, help="Test images to examine, drawn at random.")] = 256,
+    starts: Annotated[int, typer.Option(min=1, help="Solves for each image: from 0 and from random states.")] = 16,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the draws of images and starts.")] = 0,
+    device: Device = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, image by image, and nothing else.")] = False,
+) -> None:
+    """Examine the equilibria of a saved run: spectral radius, norm, certificate, and how many there are.
+
+    A histogram is written into the run's folder (stability.png).
+    """
+    from qdeq.reports.stability import plot_stability, stability_table
+    from qdeq.training.folder import RunFolder
+    from qdeq.training.stability import examine_run
+
+    with _named(run / "spec.yaml"):
+        result = examine_run(run, checkpoint=checkpoint, samples=samples, starts=starts, seed=seed, device=device)
+    picture = RunFolder(run).stability
+    try:
+        plot_stability(result, picture)
+    except OSError as error:
+        raise CheckpointError(f"{picture}: cannot be written ({error.strerror})") from error
+    if as_json:
+        typer.echo(result.to_json())
+    else:
+        _console().print(stability_table(result), highlight=False)
+        typer.echo(f"written: {picture}")

@@ -1,0 +1,269 @@
+"""Estimates: what an experiment will ask of a device, and what that costs, before anything is sent.
+
+The counts are those of a rehearsal (:mod:`qdeq.rehearsal`) for one and two samples, put together as a run puts them
+together: results that are known are not paid for again. They are exact where the number of solver steps is fixed, and
+bounds where it adapts; money is bounded where time is billed. Images are taken to differ from each other, and tasks not
+to fail.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal
+
+from qdeq.backends import Backend, get_backend
+from qdeq.backends.adapter import CircuitBackend
+from qdeq.backends.compile import analyse
+from qdeq.backends.paid import PaidBackend
+from qdeq.backends.planner import plan_step
+from qdeq.builders import build_circuit, build_model
+from qdeq.data import FeatureSplits
+from qdeq.errors import BudgetError, QdeqError
+from qdeq.ledger import Limits, Totals
+from qdeq.prices import PRICES_AS_OF, Price, dollars, price_of
+from qdeq.rehearsal import Amount, Length, Unit, rehearse
+from qdeq.spec import ExperimentSpec
+from qdeq.training.evaluate import BATCH
+
+How = Literal["compiled", "circuits"]
+WAYS: dict[How, str] = {
+    "compiled": "compiled by polarisation, from known states",
+    "circuits": "a circuit for each sample and evaluation",
+}
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Images in each split."""
+
+    train: int
+    validation: int
+    test: int
+
+    @classmethod
+    def of(cls, splits: FeatureSplits) -> Sizes:
+        """Return the sizes of loaded data."""
+        return cls(*(len(split.labels) for split in (splits.train, splits.validation, splits.test)))
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """The least and the most of something."""
+
+    least: Amount
+    most: Amount
+
+
+@dataclass(frozen=True)
+class Bill:
+    """What a training step of a full batch, the first epoch with its validation, and the whole run take."""
+
+    step: Bounds
+    epoch: Bounds
+    total: Bounds
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What an experiment takes on one backend.
+
+    Attributes:
+        backend: Its name.
+        device: Its ARN; None for one that costs nothing.
+        price: Of the device; None likewise.
+        how: The way that is taken, which is the cheaper one unless ``backend.execution`` names it.
+        bill: By that way; None for a backend that costs nothing.
+        others: By the other way, where there is one.
+        remark: What there is to say of a backend that costs nothing.
+    """
+
+    backend: str
+    device: str | None = None
+    price: Price | None = None
+    how: How | None = None
+    bill: Bill | None = None
+    others: tuple[tuple[How, Bill], ...] = ()
+    remark: str = ""
+
+    def chosen(self) -> str:
+        """Return how circuits are chosen and what the other way would cost, in one line."""
+        if self.bill is None or self.how is None:
+            return f"{self.backend}: {self.remark}"
+        text = f"{self.backend}: {WAYS[self.how]}: {_said(self.bill.step)} a step, {_said(self.bill.total)} in all"
+        for how, bill in self.others:
+            text += f"; {WAYS[how]} would take {_said(bill.step)} a step"
+        return text
+
+    def check(self, limits: Limits) -> None:
+        """Refuse a budget that the run is certain to pass.
+
+        Raises:
+            BudgetError: It is too small.
+        """
+        if self.bill is None:
+            return
+        least = self.bill.total.least
+        short = Totals(least.tasks, least.shots, least.low).exceeded(limits)
+        if short is not None:
+            what = {"max_usd": dollars(least.low), "max_tasks": f"{least.tasks:,}", "max_shots": f"{least.shots:,}"}
+            raise BudgetError(
+                f"budget.{short} is too small: this experiment takes at least {what[short]} "
+                f"({_said(self.bill.total)} in all)\n"
+                f"Raise budget.{short}, or train fewer epochs on fewer images; `qdeq estimate` shows what costs what."
+            )
+
+    def to_data(self) -> dict[str, Any]:
+        """Return the estimate as JSON-ready data; money in USD."""
+        bills = {} if self.bill is None or self.how is None else {self.how: self.bill, **dict(self.others)}
+        return {
+            "backend": self.backend,
+            "device": self.device,
+            "execution": self.how,
+            "prices_as_of": PRICES_AS_OF,
+            "price": None if self.price is None else self.price.model_dump(),
+            "remark": self.remark,
+            "bills": {how: _bill_data(bill) for how, bill in bills.items()},
+        }
+
+
+def estimate(spec: ExperimentSpec, sizes: Sizes, *, backend: Any = None) -> Estimate:
+    """Estimate what training an experiment takes.
+
+    Args:
+        spec: The experiment.
+        sizes: Of its data.
+        backend: Another backend than the experiment's, by name or mapping.
+
+    Raises:
+        BudgetError: The device's price is not known.
+        QdeqError: The backend cannot run the experiment.
+    """
+    if backend is not None:
+        made = get_backend(backend)
+        options = {field.name: getattr(made, field.name) for field in fields(made)}
+        spec = spec.model_copy(update={"backend": {"name": made.name, **options}})
+    chosen = get_backend(spec.backend)
+    if not isinstance(chosen, PaidBackend):
+        return Estimate(chosen.name, remark=_free(spec, chosen, sizes))
+    price = price_of(chosen.device_arn, chosen.name, spec.budget.prices if spec.budget else {})
+    circuit = build_circuit(spec.model)
+    ways: list[How] = ["circuits"] if chosen.execution == "auto" else [chosen.execution]
+    if chosen.execution == "auto" and spec.shots is None and analyse(circuit) is not None:
+        ways.append("compiled")
+    costs: dict[How, int] = {}
+    refused: QdeqError | None = None
+    for how in ways:
+        try:
+            costs[how] = _bill(_by(spec, how), sizes, price, ("typical", "typical")).total.most.high if ways[1:] else 0
+        except QdeqError as error:
+            refused = error
+    if not costs:
+        assert refused is not None
+        raise refused
+    order = sorted(costs, key=lambda how: costs[how])
+    bills = {how: _bill(_by(spec, how), sizes, price, ("least", "most")) for how in order}
+    return Estimate(chosen.name, chosen.device_arn, price, order[0], bills[order[0]], tuple(bills.items())[1:])
+
+
+def _by(spec: ExperimentSpec, how: How) -> ExperimentSpec:
+    return spec.model_copy(update={"backend": {**spec.backend, "execution": how}})
+
+
+def _bill(spec: ExperimentSpec, sizes: Sizes, price: Price, lengths: tuple[Length, Length]) -> Bill:
+    adapts = spec.model.mode == "implicit" and spec.backend["execution"] == "circuits"
+    if lengths[0] == lengths[1] or not adapts:
+        parts = _Run(spec, sizes, price, lengths[1]).amounts()
+        bounds = [Bounds(part, part) for part in parts]
+    else:
+        both = (_Run(spec, sizes, price, length).amounts() for length in lengths)
+        bounds = [Bounds(*pair) for pair in zip(*both, strict=True)]
+    return Bill(*bounds)
+
+
+class _Run:
+    """A run as a sum of units, with what is known from before taken out.
+
+    Circuits that all samples share depend on the weights alone. Every step begins at weights of its own, and the
+    evaluation after an epoch stands at those of the next step; the last evaluations repeat the best epoch's.
+    """
+
+    def __init__(self, spec: ExperimentSpec, sizes: Sizes, price: Price, length: Length) -> None:
+        self._sizes = sizes
+        self._batch = min(spec.training.batch_size, sizes.train)
+        self._per_epoch = math.ceil(sizes.train / spec.training.batch_size)
+        self._epochs = spec.training.epochs
+        self._warm_steps = min(spec.training.warmup_steps, self._epochs * self._per_epoch)
+        self._evaluation = rehearse(spec, price, "evaluate", length)
+        self._main = rehearse(spec, price, "train", length)
+        self._warm = rehearse(spec, price, "warm-up", length) if self._warm_steps else self._main
+
+    def amounts(self) -> tuple[Amount, Amount, Amount]:
+        """Return what a step, the first epoch and the whole run take."""
+        sizes, known = self._sizes, self._evaluation
+        first, total = Amount(), Amount()
+        for step in range(self._epochs * self._per_epoch):
+            position = step % self._per_epoch
+            images = min(self._batch, sizes.train - position * self._batch)
+            taken = self._step(step, images)
+            total += taken - (_new(known.shared) if step and not position else Amount())  # an evaluation stood there
+            if position == self._per_epoch - 1:
+                evaluated = _evaluation(known, sizes.validation)
+                taken, total = taken + evaluated, total + evaluated
+            if step < self._per_epoch:
+                first += taken
+        again, tested = _evaluation(known, sizes.validation), _evaluation(known, sizes.test)
+        total += again - _new(again) + tested - _new(known.shared)  # at the best weights: only the test images are new
+        return self._step(self._warm_steps, self._batch), first, total
+
+    def _step(self, step: int, images: int) -> Amount:
+        unit = self._warm if step < self._warm_steps else self._main
+        return unit.shared + unit.each * images
+
+
+def _evaluation(unit: Unit, images: int) -> Amount:
+    """Return what an evaluation takes: what all samples share is asked for in every batch, and new in the first."""
+    batches = math.ceil(images / BATCH)
+    return unit.shared * batches + unit.each * images - _new(unit.shared) * (batches - 1)
+
+
+def _new(amount: Amount) -> Amount:
+    """Return an amount without the circuits that are asked for: what is saved where results are known."""
+    return replace(amount, circuits=0)
+
+
+def _free(spec: ExperimentSpec, backend: Backend, sizes: Sizes) -> str:
+    """Return what there is to say of a backend that costs nothing."""
+    if not isinstance(backend, CircuitBackend) or spec.model.mode == "direct":
+        return "runs here, and costs nothing"
+    model = build_model(_on_cpu(spec), num_classes=2)
+    batch = min(spec.training.batch_size, sizes.train)
+    planned = plan_step(backend, model.circuit, batch, model.equilibrium.most_evaluations(spec.shots), shots=spec.shots)
+    return f"runs here, and costs nothing; circuits: {planned}"
+
+
+def _on_cpu(spec: ExperimentSpec) -> ExperimentSpec:
+    return spec.model_copy(update={"training": spec.training.model_copy(update={"device": "cpu"})})
+
+
+def _said(bounds: Bounds) -> str:
+    """Return tasks and money in words, bounds as two numbers."""
+    tasks = f"{bounds.most.tasks:,}"
+    if bounds.least.tasks != bounds.most.tasks:
+        tasks = f"{bounds.least.tasks:,} to {tasks}"
+    money = dollars(bounds.most.high)
+    if bounds.least.low != bounds.most.high:
+        money = f"{dollars(bounds.least.low)} to {money}"
+    return f"{tasks} tasks ({money})"
+
+
+def _bill_data(bill: Bill) -> dict[str, Any]:
+    def amount(part: Amount) -> dict[str, Any]:
+        data = asdict(part)
+        low, high = data.pop("low"), data.pop("high")
+        return {**data, "usd_least": low / 1e9, "usd_most": high / 1e9}
+
+    return {
+        field.name: {side: amount(getattr(getattr(bill, field.name), side)) for side in ("least", "most")}
+        for field in fields(bill)
+    }

@@ -1,0 +1,57 @@
+"""Ledgers as tables."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from itertools import groupby
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from qdeq.ledger import IN_FLIGHT, Entry, Ledger
+from qdeq.prices import dollars
+
+
+def ledger_table(ledger: Ledger, *, tasks: bool = False) -> RenderableType:
+    """Return the sums of a ledger by device and state, the tasks in flight, and on request every task."""
+    entries = ledger.entries()
+    total = ledger.totals()
+    sums = money_table("device", "state", "tasks", "shots", "billed", "held")
+    order = sorted(entries, key=lambda entry: (entry.device, entry.state))
+    for (device, state), group in groupby(order, key=lambda entry: (entry.device, entry.state)):
+        rows = list(group)
+        held = 0 if state in ("completed", "rejected") else sum(row.reserved for row in rows)
+        figures = (f"{len(rows):,}", f"{sum(row.shots for row in rows):,}", dollars(sum(row.cost for row in rows)))
+        sums.add_row(device.rpartition("/")[2], state, *figures, dollars(held))
+    said = (
+        f"{ledger.path}: {total.tasks:,} tasks, {total.shots:,} shots, {dollars(total.cost)} counted against the budget"
+    )
+    parts: list[RenderableType] = [Text(said), sums]
+    flying = [entry for entry in entries if entry.state in IN_FLIGHT]
+    if flying and not tasks:
+        parts += [Text("\nin flight; the next run with this ledger takes their results"), _task_table(flying)]
+    if tasks:
+        parts += [Text(""), _task_table(entries)]
+    return Group(*parts)
+
+
+def _task_table(entries: list[Entry]) -> Table:
+    table = money_table("made", "device", "state", "shots", "billed", "content", "task, or why it ended")
+    for entry in entries:
+        made = datetime.fromtimestamp(entry.created, UTC).strftime("%Y-%m-%d %H:%M:%S")
+        what = " ".join(filter(None, [entry.arn or f"token {entry.token}", entry.reason]))
+        cost = dollars(entry.cost) if entry.state == "completed" else f"({dollars(entry.reserved)})"
+        name = entry.device.rpartition("/")[2]
+        table.add_row(made, name, entry.state, f"{entry.shots:,}", cost, entry.hash[:12], Text(what, overflow="fold"))
+    return table
+
+
+def money_table(*columns: str) -> Table:
+    """Return an empty table whose columns of numbers are flush right."""
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for column in columns:
+        numeric = column in ("circuits", "tasks", "shots", "cost", "billed", "held")
+        table.add_column(column, justify="right" if numeric else "left", no_wrap=not column.startswith("task,"))
+    return table

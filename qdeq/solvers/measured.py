@@ -1,0 +1,181 @@
+"""A function whose values are measured: what their noise lets a solve say, and how many shots each sample is given.
+
+At an iterate y the residual ``r = f(y) + ε - y`` is measured, and f's components come with their standard errors σ_i.
+So ``E ||r||² = ||f(y) - y||² + s²`` with ``s² = Σ σ_i²`` (the trace of ε's covariance, whatever the correlations), and
+no residual can be expected below s, the noise. Two tests follow. Both take ε for normal, as a mean of many shots nearly
+is.
+
+*Is the residual noise?* Where ``f(y) = y``, ``||r||²`` is s² on average. It is taken for noise unless it exceeds what
+``(s² / ν) χ²_ν`` exceeds with probability :data:`FALSE_ALARM`. ``ν = s⁴ / Σ σ_i⁴`` gives ``||ε||²`` its variance where
+components are uncorrelated (F. E. Satterthwaite, Biometrics Bull. 2, 110 (1946); the quantile by E. B. Wilson and
+M. M. Hilferty, PNAS 17, 684 (1931)). Components that share their shots are correlated, and false alarms may be more
+frequent than that. Each costs a step that was not needed, and nothing else.
+
+*Is the residual within the tolerance?* ``||f(y) - y|| <= ||r|| + ||ε||``, and ``||ε|| > z s`` is no more probable than
+a standard normal variable beyond ±z, whatever the correlations: of all quadratic forms in normal variables with one
+mean, that of rank one has the longest tail (G. J. Székely and N. K. Bakirov, Probab. Theory Relat. Fields 126, 184
+(2003), for probabilities below 0.21). So a sample has converged where
+``||r|| + (1 + rtol) z s <= atol + rtol ||f(y) + ε||``. This is said of a sample for which it is not true with
+probability :data:`FALSE_CLAIM` at most in each measurement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from qdeq.errors import SolverError
+from qdeq.solvers.base import Problem, Solver
+
+FALSE_ALARM = 0.05
+"""Probability that a residual measured at an equilibrium is not taken for noise."""
+
+FALSE_CLAIM = 1e-3
+"""Probability that a measured residual shows convergence where there is none; for 50 measurements at most 5 %."""
+
+_ALARM_Z = NormalDist().inv_cdf(1 - FALSE_ALARM)
+CLAIM_Z = NormalDist().inv_cdf(1 - FALSE_CLAIM / 2)
+"""Standard errors that a measured residual is taken to be off by at most."""
+
+
+@dataclass(frozen=True)
+class GrowingShots:
+    """A measured f, as a solve takes it that begins with few shots.
+
+    A sample's shots are multiplied where its residual is noise, until they are all that f has. It is then measured
+    again at the same iterate, with new shots alone, so that no test is made of the numbers that led to it. Early
+    iterates, far from the equilibrium, are cheap in this way.
+
+    R. H. Byrd, G. M. Chin, J. Nocedal, Y. Wu, Math. Program. 134, 127 (2012), let samples grow by such a test of norms.
+
+    Args:
+        function: As :class:`MeasuredProblem` takes it, with a method ``at_shots(number)`` that returns it with others.
+        first: Shots of a sample's first evaluation.
+        growth: Factor by which they grow.
+
+    Raises:
+        SolverError: f has no shots, or fewer; or they would not grow.
+    """
+
+    function: Any
+    first: int
+    growth: float = 4.0
+
+    def __post_init__(self) -> None:
+        shots = getattr(self.function, "shots", None)
+        if shots is None or not 1 <= self.first <= shots:
+            raise SolverError(
+                f"first evaluations are to have {self.first} shots, but f has {'none' if shots is None else shots}.\n"
+                "Begin with at least 1, and at most with what f has."
+            )
+        if not self.growth > 1:
+            raise SolverError(f"shots that are to grow cannot be multiplied by {self.growth}; the factor is above 1.")
+
+    def __call__(self, y: Tensor, *args: Tensor) -> Tensor:
+        """Return f(y, *args), with all its shots."""
+        value: Tensor = self.function(y, *args)
+        return value
+
+
+def problem_of(
+    f: Callable[..., Tensor], y: Tensor, shape: Sequence[int], args: tuple[Tensor, ...], solver: Solver
+) -> Problem:
+    """Return what a solve from the iterates y ``[B, N]`` is about; other arguments as for :class:`MeasuredProblem`."""
+    if isinstance(f, GrowingShots) or getattr(f, "shots", None) is not None:
+        return MeasuredProblem(f, y, shape, args, solver)
+    return Problem(f, shape, args, type(solver).__name__)
+
+
+class MeasuredProblem(Problem):
+    """f restricted to the samples still being solved, each measured with a number of shots of its own.
+
+    Args:
+        f: As :class:`~qdeq.solvers.base.Problem` takes it, and with
+
+            - ``shots``, a number, and ``measure(y, *args)``, which returns f(y) and its standard errors, both like y;
+            - ``settings``, how many measurements of so many shots each an evaluation takes, if that is not one;
+            - ``at_evaluation(number)``, f with other random numbers, where they have names.
+
+        y: ``[B, N]``, first iterates.
+        shape: S, the shape of one sample's state.
+        args: Tensors with the batch first.
+        solver: Its tolerances are tested for; where both are 0, nothing is.
+
+    Attributes:
+        spent: ``[b]`` int64, shots so far; those of Jacobians are not counted.
+        noise: ``[b, 1]``, s at the last iterate.
+        converged: ``[b, 1]`` bool, whether its residual was shown to be within the tolerance.
+        limited: ``[b, 1]`` bool, whether it is noise, with all shots.
+    """
+
+    def __init__(self, f: Any, y: Tensor, shape: Sequence[int], args: tuple[Tensor, ...], solver: Solver) -> None:
+        function = f.function if isinstance(f, GrowingShots) else f
+        super().__init__(function, shape, args, type(solver).__name__)
+        self._most = int(function.shots)
+        first, self._growth = (f.first, f.growth) if isinstance(f, GrowingShots) else (self._most, 1.0)
+        self._settings = int(getattr(function, "settings", 1))
+        self._rtol, self._atol = solver.rtol, solver.atol
+        self._shots = torch.full((len(y),), first, dtype=torch.int64, device=y.device)
+        self._variance = torch.zeros_like(y)
+        self.spent = torch.zeros_like(self._shots)
+        self.noise = self._variance[:, :1]
+        self.converged = self.limited = self.noise > 0
+
+    def at_iterate(self, y: Tensor) -> Tensor:
+        """Return f(y) ``[b, N]`` with as many shots as it takes to tell f(y) - y from noise, and judge it."""
+        fy = self(y)
+        variance = self._variance
+        self._judge(y, fy, variance)
+        while len(rows := (self.limited.squeeze(1) & (self._shots < self._most)).nonzero().squeeze(1)):
+            more = (self._shots[rows].double() * self._growth).ceil().clamp(max=self._most)
+            self._shots[rows] = more.to(torch.int64)
+            fy[rows] = self.evaluate(rows, y[rows])
+            variance[rows] = self._variance
+            self._judge(y, fy, variance)
+        return fy
+
+    def _judge(self, y: Tensor, fy: Tensor, variance: Tensor) -> None:
+        total = variance.sum(dim=1, keepdim=True)
+        self.noise = total.sqrt()
+        residual = torch.linalg.vector_norm(fy - y, dim=1, keepdim=True)
+        tolerance = self._atol + self._rtol * torch.linalg.vector_norm(fy, dim=1, keepdim=True)
+        self.converged = residual + (1 + self._rtol) * CLAIM_Z * self.noise <= tolerance
+        # the quantile of χ²_ν / ν, by its cube root, which is nearly normal
+        spread = 2 / 9 * variance.square().sum(dim=1, keepdim=True) / total.square()
+        noisy = residual.square() <= total * (1 - spread + _ALARM_Z * spread.sqrt()) ** 3
+        self.limited = noisy & ~self.converged & (self._rtol + self._atol > 0)
+
+    def keep(self, rows: Tensor) -> None:
+        """Drop all samples but ``rows``; see :meth:`Problem.keep`."""
+        super().keep(rows)
+        self._shots, self.spent, self.noise = self._shots[rows], self.spent[rows], self.noise[rows]
+
+    def _values(self, y: Tensor, number: int | Tensor, rows: Tensor | None = None) -> Tensor:
+        """Measure f(y) ``[k, N]``, and keep the squared standard errors; see :meth:`Problem._values`."""
+        rows = torch.arange(len(y), device=y.device) if rows is None else rows
+        shots = self._shots[rows]
+        self.spent[rows] += shots * self._settings
+        numbers = torch.zeros_like(shots) + number
+        value, error = torch.empty_like(y), torch.empty_like(y)
+        for each, level in torch.stack([numbers, shots], dim=1).unique(dim=0).tolist():
+            same = ((numbers == each) & (shots == level)).nonzero().squeeze(1)
+            value[same], error[same] = self._measured(y[same], each, level, rows[same])
+        self._variance = error.square()
+        # a value that is known to no accuracy is no value
+        return value.masked_fill(~error.isfinite(), torch.nan)
+
+    def _measured(self, y: Tensor, number: int, shots: int, rows: Tensor) -> tuple[Tensor, Tensor]:
+        f: Any = self._f.at_evaluation(number) if hasattr(self._f, "at_evaluation") else self._f
+        f = f if shots == self._most else f.at_shots(shots)
+        given = y.clone().reshape(-1, *self._shape)
+        value, error = self._called(f.measure, given, self._arguments(rows))
+        self._checked(value, given, "f.measure")
+        self._checked(error, given, "f.measure, as its second result,")
+        if (error < 0).any():
+            raise SolverError(f"{self._name}: f.measure returned a negative standard error.")
+        return value.reshape(y.shape), error.reshape(y.shape)

@@ -1,0 +1,1 @@
+"""A Braket-compatible service on loopback; see README.md beside this file."""

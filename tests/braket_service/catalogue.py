@@ -1,0 +1,81 @@
+"""GetDevice and SearchDevices: which devices a region knows, and in what state they are."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from .devices import DEVICES
+from .wire import ServiceError
+
+
+class Catalogue:
+    """The devices, whose state a test may change."""
+
+    def __init__(self) -> None:
+        self._status: dict[str, str] = {}
+
+    def reset(self) -> None:
+        """Give every device its own state again."""
+        self._status.clear()
+
+    def set_status(self, arn: str, status: str) -> None:
+        """Make a device ONLINE, OFFLINE or RETIRED."""
+        if arn not in DEVICES or status not in ("ONLINE", "OFFLINE", "RETIRED"):
+            raise ServiceError("ValidationException", f"no such device or status: {arn}, {status}")
+        self._status[arn] = status
+
+    def status(self, arn: str) -> str:
+        """Return a device's state."""
+        return self._status.get(arn, DEVICES[arn]["deviceStatus"])
+
+    def find(self, arn: str, region: str) -> dict[str, Any]:
+        """Return a device.
+
+        Raises:
+            ServiceError: A ResourceNotFoundException, if the region does not know it.
+        """
+        device = DEVICES.get(arn)
+        if device is None or region not in device["regions"]:
+            raise ServiceError("ResourceNotFoundException", f"The device {arn} was not found in {region}.")
+        return device
+
+    def for_task(self, arn: str, region: str) -> dict[str, Any]:
+        """Return a device that takes tasks.
+
+        Raises:
+            ServiceError: The device is offline, retired or unknown (which CreateQuantumTask calls invalid).
+        """
+        try:
+            device = self.find(arn, region)
+        except ServiceError as error:
+            raise ServiceError("ValidationException", error.message) from error
+        if self.status(arn) == "RETIRED":
+            raise ServiceError("DeviceRetiredException", f"The device {arn} has been retired.")
+        if self.status(arn) == "OFFLINE":
+            raise ServiceError("DeviceOfflineException", f"The device {arn} is currently offline.")
+        return device
+
+    def describe(self, arn: str, region: str, queued: int) -> dict[str, Any]:
+        """Return GetDevice's answer."""
+        device = self.find(arn, region)
+        return {
+            **self._summary(arn),
+            "deviceCapabilities": json.dumps(device["capabilities"]),
+            "deviceQueueInfo": [
+                {"queue": "QUANTUM_TASKS_QUEUE", "queueSize": str(queued), "queuePriority": "Normal"},
+                {"queue": "QUANTUM_TASKS_QUEUE", "queueSize": "0", "queuePriority": "Priority"},
+                {"queue": "JOBS_QUEUE", "queueSize": "0"},
+            ],
+        }
+
+    def search(self, filters: list[dict[str, Any]], region: str) -> list[dict[str, Any]]:
+        """Return the summaries of a region's devices that pass every filter."""
+        found = [self._summary(arn) for arn, device in DEVICES.items() if region in device["regions"]]
+        for each in filters:
+            found = [summary for summary in found if summary.get(each["name"]) in each["values"]]
+        return found
+
+    def _summary(self, arn: str) -> dict[str, Any]:
+        names = ("deviceName", "providerName", "deviceType")
+        return {"deviceArn": arn, "deviceStatus": self.status(arn), **{name: DEVICES[arn][name] for name in names}}

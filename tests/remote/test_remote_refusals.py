@@ -1,0 +1,233 @@
+"""What cannot be run is refused in two lines, with the remedy, before anything is paid; and no secret is ever told."""
+
+import json
+import logging
+import os
+
+import pytest
+import typer.testing
+from braket_service.client import FORTE, GARNET, SV1
+from paid_runs import QUICK, run, sets, write_experiment
+
+from qdeq.backends import get_backend
+from qdeq.budget import Budget, spending
+from qdeq.errors import BackendError, BudgetError, UnsupportedError
+from qdeq.ledger import Ledger
+
+TN1 = "arn:aws:braket:::device/quantum-simulator/amazon/tn1"
+ARIA = "arn:aws:braket:us-east-1::device/qpu/ionq/Aria-1"
+ANKAA = "arn:aws:braket:us-west-1::device/qpu/rigetti/Ankaa-3"
+EMERALD = "arn:aws:braket:eu-north-1::device/qpu/iqm/Emerald"
+
+
+@pytest.fixture
+def experiment(tmp_path, braket_env, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return write_experiment(tmp_path)
+
+
+def refused(experiment, *arguments, code=2):
+    """Return the error, which has two lines, of a run that leaves no folder behind."""
+    result = run("train", experiment, "--out", "run", *arguments, code=code)
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 2, result.stderr
+    assert lines[0].startswith("error: ")
+    assert not os.path.exists("run")
+    return result.stderr
+
+
+PAID = ["--backend", "braket-sv1", *sets(budget__max_usd=5)]
+
+
+def test_no_budget_names_what_the_run_would_cost(experiment, braket_env):
+    told = refused(experiment, "--backend", "braket-sv1")
+    assert "costs money, and the experiment has no budget" in told
+    assert "tasks ($" in told
+    assert "budget: {max_usd" in told
+    assert braket_env.calls() == []
+
+
+@pytest.mark.parametrize(
+    ("budget", "limit", "amount"),
+    [
+        ({"max_usd": 0.5}, "max_usd", "$0.54"),
+        ({"max_usd": 5, "max_tasks": 143}, "max_tasks", "144"),
+    ],
+)
+def test_a_budget_that_cannot_suffice_is_refused_before_anything_is_paid(experiment, braket_env, budget, limit, amount):
+    told = refused(experiment, "--backend", "braket-sv1", *sets(budget=budget))
+    assert f"budget.{limit} is too small: this experiment takes at least {amount}" in told
+    assert f"Raise budget.{limit}" in told
+    assert braket_env.calls() == []
+
+
+def without_credentials(monkeypatch):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name)
+
+
+def test_no_credentials(experiment, braket_env, monkeypatch, tmp_path):
+    without_credentials(monkeypatch)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    assert "no AWS credentials were found\nRun `aws configure`" in refused(experiment, *PAID)
+    assert braket_env.tasks() == []
+
+
+def test_credentials_that_aws_does_not_accept(experiment, braket_env):
+    braket_env.fail("GetDevice", "error", code="UnrecognizedClientException", status=403, message="The token is invalid.")
+    assert "AWS does not accept the credentials" in refused(experiment, *PAID)
+
+
+def test_an_unknown_profile(experiment):
+    told = refused(experiment, *PAID, *sets(backend=QUICK | {"profile": "nobody"}))
+    assert "nobody" in told
+    assert "Set AWS_PROFILE or backend.profile" in told
+
+
+def test_the_wrong_region(experiment, monkeypatch, braket_env):
+    shots = sets(shots=100, budget__max_usd=1e6)
+    forte = {"name": f"braket:{FORTE}", "region": "eu-north-1"}
+    told = refused(experiment, *sets(backend=forte), *shots)
+    assert "is in us-east-1, but the region is eu-north-1\nSet AWS_REGION or backend.region to us-east-1" in told
+    told = refused(experiment, *PAID, *sets(backend=QUICK | {"region": "eu-central-1"}))
+    assert "Amazon Braket is not in region eu-central-1" in told
+    told = refused(experiment, *PAID, *sets(backend=QUICK | {"region": "eu-north-1"}))  # Braket is there, SV1 is not
+    assert f"no device {SV1} in eu-north-1" in told
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "none")
+    assert "no AWS region is set\nSet AWS_REGION" in refused(experiment, *PAID)
+    assert braket_env.tasks() == []
+
+
+@pytest.mark.parametrize("device", [TN1, ARIA, ANKAA])
+def test_a_retired_device_is_refused_without_asking_anybody(experiment, braket_env, device):
+    told = refused(experiment, "--backend", f"braket:{device}", *sets(budget__max_usd=5))
+    assert f"{device.rpartition('/')[2]} is retired" in told
+    assert "braket-sv1" in told
+    assert braket_env.calls() == []
+
+
+def test_a_device_that_is_offline_or_has_been_retired_since(experiment, braket_env):
+    for status, words in (("OFFLINE", "SV1 is offline"), ("RETIRED", "SV1 is retired")):
+        braket_env.set_device(SV1, status)
+        assert words in refused(experiment, *PAID)
+    options = sets(shots=100, budget={"max_usd": 1e6, "prices": {EMERALD: {"per_task": 0.3, "per_shot": 0.0016}}})
+    told = refused(experiment, *sets(backend={"name": f"braket:{EMERALD}", "region": "eu-north-1"}), *options)
+    assert "Emerald is offline" in told
+    assert braket_env.tasks() == []
+
+
+def test_a_device_without_a_price_or_without_a_name(experiment, braket_env):
+    emerald = sets(backend={"name": f"braket:{EMERALD}"}, shots=100, budget__max_usd=1e6)
+    assert "the price of" in refused(experiment, *emerald)
+    assert "needs a device: braket:arn:aws:braket" in refused(experiment, *sets(backend="braket", budget__max_usd=1))
+    assert "is no device's ARN" in refused(experiment, "--backend", "braket:sv1", *sets(budget__max_usd=1))
+    assert braket_env.calls() == []
+
+
+def test_a_bucket_that_cannot_be_used(experiment, braket_env):
+    told = refused(experiment, *PAID, *sets(backend=QUICK | {"bucket": "amazon-braket-nowhere"}))
+    assert "the results' bucket 'amazon-braket-nowhere' cannot be used (there is none of that name)" in told
+    assert "backend.bucket" in told
+    braket_env.fail("s3:HeadBucket", "error", code="AccessDenied", status=403, message="no")
+    told = refused(experiment, *PAID, *sets(backend=QUICK | {"bucket": "amazon-braket-others"}))
+    assert "AWS refuses it to these credentials" in told
+    assert braket_env.tasks() == []
+
+
+def test_a_device_that_runs_no_circuits(braket_env, tmp_path, monkeypatch):
+    from braket.aws import AwsDevice
+
+    monkeypatch.setattr(AwsDevice, "properties", property(lambda self: type("Ising", (), {"action": {"analog": None}})()))
+    with pytest.raises(UnsupportedError, match="SV1 runs no OpenQASM circuits.*\nUse braket-sv1"):
+        get_backend(QUICK).connect()
+
+
+def test_shots_that_the_device_does_not_take(experiment, braket_env):
+    few = sets(backend={"name": f"braket:{FORTE}"}, shots=50, budget__max_usd=1e6)
+    told = run("train", experiment, "--out", "run", *few, code=2).stderr
+    assert "Forte 1 takes 100 to 5,000 shots a task, not 50" in told
+    exact = sets(backend={"name": f"braket:{GARNET}"}, budget__max_usd=1e6)
+    assert "no exact expectations; give a number of shots" in run("train", experiment, *exact, code=2).stderr
+    assert braket_env.tasks() == []
+
+
+# -- secrets -----------------------------------------------------------------------------------------------------------
+
+SECRETS = {
+    "AWS_ACCESS_KEY_ID": "AKIAQ7SECRETKEYID123",
+    "AWS_SECRET_ACCESS_KEY": "s3cr3t/access+key/0123456789abcdefghijkl",
+    "AWS_SESSION_TOKEN": "FwoGZXIvYXdzEXAMPLETOKEN//////0123456789",
+}
+
+
+def test_secrets_are_in_no_text_and_in_no_file(experiment, tmp_path, braket_env, monkeypatch, caplog):
+    """Not even where the service repeats them in its errors, and a task's reason holds them."""
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+    everything = " ".join(SECRETS.values())
+    caplog.set_level(logging.INFO)
+    texts = []
+    # a whole run with a task that fails, giving all secrets as its reason
+    braket_env.fail("CreateQuantumTask", "fail", times=1, reason=f"could not use {everything}")
+    small = sets(backend=QUICK, budget__max_usd=5, solver__fixed_steps=1, training__epochs=1)
+    texts.append(run("train", experiment, *small, "--out", "run").output)
+    assert "failed: could not use ***" in texts[0].replace("\n", "")
+    texts += [run("ledger", "run", "--tasks").output, run("ledger", "run", "--json").output]
+    # errors in each kind of call, with all secrets in their messages
+    for operation in ("GetDevice", "CreateQuantumTask", "GetQuantumTask", "s3:GetObject", "s3:HeadBucket"):
+        braket_env.heal()
+        for code in ("ValidationException", "AccessDeniedException", "InternalServiceException"):
+            status = {"ValidationException": 400, "AccessDeniedException": 403}.get(code, 500)
+            braket_env.fail(operation, "error", code=code, status=status, message=f"bad: {everything}", times=1)
+            impatient = sets(backend=QUICK | {"tries": 1})
+            debug = typer.testing.CliRunner().invoke(
+                __import__("qdeq.cli").cli.app,
+                ["--debug", "train", str(experiment), *small, *impatient, "--seed" if False else "--force", "--out", operation[:3]],
+            )
+            assert debug.exit_code == 2, (operation, code, debug.output)
+            texts.append(debug.output)
+    texts.append(caplog.text)
+    written = [file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()]
+    for secret in SECRETS.values():
+        assert not any(secret in text for text in texts)
+        assert not any(secret.encode() in content for content in written)
+    book = Ledger(tmp_path / "run" / "ledger.sqlite")
+    assert any("***" in (entry.reason or "") for entry in book.entries())
+    book.close()
+
+
+def test_a_secret_given_as_an_option_is_refused_without_being_told(experiment, tmp_path):
+    result = run("show", experiment, *sets(backend=QUICK | {"aws_secret_access_key": "hunter2hunter2"}), code=2)
+    assert "unknown option 'aws_secret_access_key'" in result.stderr
+    assert "hunter2" not in result.output
+
+
+def test_without_an_account_a_backend_that_costs_money_does_nothing(braket_env):
+    import torch
+
+    from qdeq.circuit import Circuit, Gate
+    from qdeq.observables import Z
+
+    circuit, none = Circuit(1, (Gate("H", 0),)), torch.zeros(1, 0)
+    with pytest.raises(BudgetError, match="no budget was given"):
+        get_backend(QUICK).expectation(circuit, none, none[0], (Z(0),))
+    assert braket_env.calls() == []
+
+
+def test_a_program_that_the_service_refuses_costs_nothing_and_frees_its_reservation(braket_env, tmp_path):
+    import torch
+
+    from qdeq.circuit import Circuit, Gate
+    from qdeq.observables import Z
+
+    braket_env.fail("CreateQuantumTask", "error", code="ValidationException", status=400, message="[line 3] is odd")
+    circuit, none = Circuit(1, (Gate("H", 0),)), torch.zeros(1, 0)
+    with spending(Budget(max_usd=1), tmp_path / "ledger.sqlite") as account:
+        with pytest.raises(BackendError, match=r"the service refuses it: \[line 3\] is odd\nNo task was made of it"):
+            get_backend(QUICK).expectation(circuit, none, none[0], (Z(0),))
+        assert account.ledger.totals().tasks == 0
+        (entry,) = account.ledger.entries()
+        assert (entry.state, json.loads(json.dumps(entry.reason)).count("odd")) == ("rejected", 1)

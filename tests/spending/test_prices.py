@@ -1,0 +1,100 @@
+"""Prices and budgets, against AWS's public page of 2025 as the numbers stand there."""
+
+import pytest
+
+from qdeq.budget import Budget, current_account, spending
+from qdeq.errors import BudgetError, SpecError
+from qdeq.ledger import Limits
+from qdeq.prices import NANO, Price, dollars, price_of
+from qdeq.spec import parse_spec
+
+SV1 = "arn:aws:braket:::device/quantum-simulator/amazon/sv1"
+FORTE = "arn:aws:braket:us-east-1::device/qpu/ionq/Forte-1"
+GARNET = "arn:aws:braket:eu-north-1::device/qpu/iqm/Garnet"
+EMERALD = "arn:aws:braket:eu-north-1::device/qpu/iqm/Emerald"
+
+
+@pytest.mark.parametrize(
+    ("device", "shots", "seconds", "usd"),
+    [
+        (SV1, 0, None, "0.00375"),  # 3 s at $0.075 a minute
+        (SV1, 0, 0.004, "0.00375"),
+        (SV1, 1000, 4.2, "0.00525"),  # shots cost nothing there
+        (FORTE, 100, None, "8.3"),
+        (GARNET, 1000, None, "1.75"),
+        (GARNET, 1, None, "0.30145"),
+    ],
+)
+def test_a_task_costs_what_the_page_says(device, shots, seconds, usd):
+    amount = price_of(device, "backend", {}).cost(shots, seconds)
+    assert amount == round(float(usd) * NANO)
+
+
+def test_sums_of_prices_are_exact():
+    # 272 x 0.00375 in binary fractions is more than 1.02
+    assert 272 * price_of(SV1, "braket-sv1", {}).cost(0, None) == Budget(max_usd=1.02).limits.cost == 1_020_000_000
+
+
+def test_time_is_bounded_by_twice_the_minimum_and_doubles_beyond_small_registers():
+    price = price_of(SV1, "braket-sv1", {})
+    assert [price.longest(qubits) for qubits in (2, 18, 19, 21)] == [6.0, 6.0, 12.0, 48.0]
+    assert price.bounds(0, 4) == (3_750_000, 7_500_000)
+    known = price.model_copy(update={"longest_seconds": 3.5})
+    assert known.bounds(0, 30) == (3_750_000, 4_375_000)
+
+
+def test_a_device_without_a_known_price_needs_one_from_the_user():
+    with pytest.raises(BudgetError, match="budget.prices") as caught:
+        price_of(EMERALD, "braket", {})
+    assert EMERALD in str(caught.value)
+    own = Price(per_task=0.3, per_shot=0.0016)
+    assert price_of(EMERALD, "braket", {EMERALD: own}) == own
+    assert price_of(SV1, "braket-sv1", {"braket-sv1": own}) == own
+    with pytest.raises(ValueError, match="minimum_seconds"):
+        Price(per_minute=1.0)
+
+
+def test_money_is_shown_with_the_digits_that_it_has():
+    assert [dollars(amount) for amount in (0, 1_020_000_000, 3_750_000, 1_234_567_890_000)] == [
+        "$0.00",
+        "$1.02",
+        "$0.00375",
+        "$1,234.57",
+    ]
+
+
+def test_a_budget_is_part_of_the_spec_but_not_of_the_experiment():
+    plain = parse_spec({}, "x")
+    paid = parse_spec({"budget": {"max_usd": 2, "max_tasks": 5, "max_shots": 7}}, "x")
+    assert plain.content_hash == paid.content_hash
+    assert paid.budget.limits == Limits(2 * NANO, 5, 7)
+    assert parse_spec(paid.model_dump(mode="json"), "x") == paid
+
+
+@pytest.mark.parametrize(
+    ("budget", "message"),
+    [
+        ({}, "budget.max_usd"),
+        ({"max_usd": 0}, "budget.max_usd"),
+        ({"max_usd": float("inf")}, "budget.max_usd"),
+        ({"max_usd": 1, "max_task": 3}, "unknown key.*max_tasks"),
+        ({"max_usd": 1, "on_interrupt": "stop"}, "on_interrupt"),
+        ({"max_usd": 1, "prices": {"x": {"per_tusk": 1}}}, "per_tusk"),
+    ],
+)
+def test_a_bad_budget_is_named(budget, message):
+    with pytest.raises(SpecError, match=message):
+        parse_spec({"budget": budget}, "file.yaml")
+
+
+def test_without_a_budget_there_is_no_account_and_nested_ones_end_with_their_block(tmp_path):
+    with pytest.raises(BudgetError, match="costs money, and no budget was given\nSet budget"):
+        current_account("braket-sv1")
+    with spending(Budget(max_usd=1), tmp_path / "a.sqlite") as first:
+        with spending(Budget(max_usd=1, ledger=str(tmp_path / "b.sqlite"))) as second:
+            assert current_account("braket-sv1") is second
+            assert second.ledger.path == tmp_path / "b.sqlite"
+        assert current_account("braket-sv1") is first
+        assert first.standing() == "$0.00 of $1.00, 0 tasks, 0 shots"
+    with pytest.raises(BudgetError):
+        current_account("braket-sv1")
