@@ -11,6 +11,7 @@ from qdeq.circuit import Circuit
 from qdeq.data import FeatureSplits, load_dataset, prepare
 from qdeq.equilibrium import Equilibrium
 from qdeq.models import QDEQClassifier, QuantumFunction
+from qdeq.noise import NoiseModel
 from qdeq.seeds import torch_generator
 from qdeq.solvers import get_solver
 from qdeq.spec import ExperimentSpec, ModelSpec
@@ -42,9 +43,10 @@ def build_data(spec: ExperimentSpec) -> FeatureSplits:
     )
 
 
-def build_circuit(model: ModelSpec) -> Circuit:
-    """Return the circuit: encoder, then ansatz."""
-    return ENCODERS[model.encoding](model.qubits) + ANSATZE[model.ansatz](model.qubits, model.ansatz_layers)
+def build_circuit(model: ModelSpec, noise: NoiseModel | None = None) -> Circuit:
+    """Return the circuit: encoder, then ansatz; with noise on its gates and its measurement where there is any."""
+    circuit = ENCODERS[model.encoding](model.qubits) + ANSATZE[model.ansatz](model.qubits, model.ansatz_layers)
+    return circuit if noise is None else noise.attach(circuit)
 
 
 def build_adjoint(spec: ExperimentSpec) -> Adjoint:
@@ -55,7 +57,7 @@ def build_adjoint(spec: ExperimentSpec) -> Adjoint:
 def build_model(spec: ExperimentSpec, num_classes: int) -> QDEQClassifier:
     """Return the classifier with its first weights, on the spec's device and in its precision."""
     model = QDEQClassifier(
-        QuantumFunction(build_circuit(spec.model), backend=get_backend(spec.backend)),
+        QuantumFunction(build_circuit(spec.model, spec.noise), backend=get_backend(spec.backend)),
         num_classes,
         equilibrium=Equilibrium(
             get_solver(spec.solver.choice()),

@@ -156,7 +156,7 @@ class Circuit:
         def shifted(angle: Angle) -> Angle:
             return replace(angle, index=angle.index + by) if isinstance(angle, Weight) else angle
 
-        return self._map_angles(shifted)
+        return self.map_angles(shifted)
 
     def bind(self, inputs: Sequence[float] | None = None, weights: Sequence[float] | None = None) -> Circuit:
         """Replace inputs, weights or both by numbers.
@@ -179,13 +179,14 @@ class Circuit:
                 return angle.value(weights)
             return angle
 
-        circuit = self._map_angles(bound)
+        circuit = self.map_angles(bound)
         if inputs is None or self.encoding is None or self.encoding.values is not None:
             return circuit
         encoding = replace(self.encoding, values=tuple(inputs[: self.encoding.num_features]))
         return replace(circuit, operations=(encoding, *circuit.body))
 
-    def _map_angles(self, change: Callable[[Angle], Angle]) -> Circuit:
+    def map_angles(self, change: Callable[[Angle], Angle]) -> Circuit:
+        """Return the circuit with every angle of its gates changed."""
         operations = (
             Gate(operation.name, operation.qubits, [change(angle) for angle in operation.angles])
             if isinstance(operation, Gate)

@@ -10,13 +10,17 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyBboxPatch, Patch
 
 from qdeq.circuit import Circuit
-from qdeq.operations import AmplitudeEncoding, Angle, Gate, Input, Operation, Weight
+from qdeq.operations import AmplitudeEncoding, Angle, Channel, Gate, Input, Operation, ReadoutError, Weight
 
 _STATE = "|v⟩"
+_Drawn = Operation | ReadoutError
 
 
 def draw_text(circuit: Circuit, *, max_width: int = 120) -> str:
     """Return the circuit as text: one line a qubit, time from left to right, connectors in the lines between.
+
+    Noise is ``~name(probability)``; a readout error is ``~M(probability)`` at the end, or
+    ``~M(zero to one, one to zero)``.
 
     Args:
         circuit: Any circuit, bound or not.
@@ -52,7 +56,7 @@ def _wire(row: int) -> str:
     return " " if row % 2 else "─"
 
 
-def _text_column(operations: list[Operation], num_rows: int) -> list[str]:
+def _text_column(operations: list[_Drawn], num_rows: int) -> list[str]:
     """Return one cell a row (qubits on even rows), all of one width, with a piece of wire to their right."""
     labels: dict[int, str] = {}
     for operation in operations:
@@ -66,7 +70,7 @@ def _text_column(operations: list[Operation], num_rows: int) -> list[str]:
         top, bottom = _span(operation)
         for row in range(2 * top, 2 * bottom + 1):
             labels[row] = "│" if row % 2 else "┼"
-        for position, qubit in enumerate(operation.qubits):
+        for position, qubit in enumerate(_qubits(operation)):
             labels[2 * qubit] = _text_label(operation, position)
     width = max(len(label) for label in labels.values())
     cells = []
@@ -77,7 +81,9 @@ def _text_column(operations: list[Operation], num_rows: int) -> list[str]:
     return cells
 
 
-def _text_label(gate: Gate, position: int) -> str:
+def _text_label(gate: Gate | Channel | ReadoutError, position: int) -> str:
+    if not isinstance(gate, Gate):
+        return "{}({})".format(*_noise_label(gate))
     if position < gate.type.num_controls:
         return "●"
     if gate.name in ("CNOT", "Toffoli"):
@@ -90,19 +96,31 @@ def _angle(angle: Angle) -> str:
     return str(angle) if isinstance(angle, Input | Weight) else f"{angle:.3g}"
 
 
-def _span(operation: Gate) -> tuple[int, int]:
-    return min(operation.qubits), max(operation.qubits)
+def _noise_label(noise: Channel | ReadoutError) -> tuple[str, str]:
+    """Return name and probabilities."""
+    if isinstance(noise, Channel):
+        return f"~{noise.type.symbol}", f"{noise.probability:.3g}"
+    flips = (noise.zero_to_one, noise.one_to_zero)
+    return "~M", ",".join(f"{flip:.3g}" for flip in (flips[:1] if flips[0] == flips[1] else flips))
 
 
-def _columns(circuit: Circuit) -> list[list[Operation]]:
+def _qubits(operation: Gate | Channel | ReadoutError) -> tuple[int, ...]:
+    return (operation.qubit,) if isinstance(operation, ReadoutError) else operation.qubits
+
+
+def _span(operation: Gate | Channel | ReadoutError) -> tuple[int, int]:
+    return min(_qubits(operation)), max(_qubits(operation))
+
+
+def _columns(circuit: Circuit) -> list[list[_Drawn]]:
     """Pack the operations to the left, gates whose vertical spans overlap in different columns."""
-    columns: list[list[Operation]] = []
+    columns: list[list[_Drawn]] = []
     level = [0] * circuit.num_qubits
-    for operation in circuit.operations:
-        if isinstance(operation, Gate):
-            top, bottom = _span(operation)
-        else:
+    for operation in (*circuit.operations, *circuit.readout):
+        if isinstance(operation, AmplitudeEncoding):
             top, bottom = 0, circuit.num_qubits - 1
+        else:
+            top, bottom = _span(operation)
         at = max(level[top : bottom + 1])
         level[top : bottom + 1] = [at + 1] * (bottom + 1 - top)
         if at == len(columns):
@@ -133,6 +151,7 @@ _STYLES = {
     (True, True): _Style("input and weight", "#e9dcf5", "#7446a6"),
     (False, False): _Style("fixed", "#eceff2", "#56626e"),
 }
+_NOISE = _Style("noise", "#fbe1e3", "#b0343f")
 
 
 def draw_figure(circuit: Circuit) -> Figure:
@@ -162,17 +181,17 @@ def draw_figure(circuit: Circuit) -> Figure:
             for operation in column:
                 _Painter(axes, x + width / 2, first).operation(operation, circuit.num_qubits, width)
             x += width
-    used = dict.fromkeys(_style(operation) for operation in circuit.operations)
+    used = dict.fromkeys(_style(operation) for operation in (*circuit.operations, *circuit.readout))
     handles = [
         Patch(facecolor=style.face, edgecolor=style.edge, label=style.label)
-        for style in _STYLES.values()
+        for style in (*_STYLES.values(), _NOISE)
         if style in used
     ]
     if handles:
         figure.legend(
             handles=handles,
             loc="lower left",
-            ncols=4,
+            ncols=5,
             frameon=False,
             fontsize=_FONT,
             handlelength=1.2,
@@ -181,9 +200,9 @@ def draw_figure(circuit: Circuit) -> Figure:
     return figure
 
 
-def _bands(columns: list[list[Operation]]) -> Iterator[tuple[list[list[Operation]], list[float]]]:
+def _bands(columns: list[list[_Drawn]]) -> Iterator[tuple[list[list[_Drawn]], list[float]]]:
     """Fold the columns into rows of the figure; yield the columns of each with their widths."""
-    band: list[list[Operation]] = []
+    band: list[list[_Drawn]] = []
     widths: list[float] = []
     for column in columns:
         width = max(_width(operation) for operation in column)
@@ -195,21 +214,25 @@ def _bands(columns: list[list[Operation]]) -> Iterator[tuple[list[list[Operation
     yield band, widths
 
 
-def _width(operation: Operation) -> float:
+def _width(operation: _Drawn) -> float:
     symbol, *angles = _box_lines(operation)
     return max(1.0, 0.17 * len(symbol) + 0.4, *(0.13 * len(line) + 0.4 for line in angles))
 
 
-def _box_lines(operation: Operation) -> tuple[str, ...]:
+def _box_lines(operation: _Drawn) -> tuple[str, ...]:
     if isinstance(operation, AmplitudeEncoding):
         return (_STATE,)
+    if not isinstance(operation, Gate):
+        return _noise_label(operation)
     angles = ", ".join(_angle(angle) for angle in operation.angles)
     return (operation.type.symbol, angles) if angles else (operation.type.symbol,)
 
 
-def _style(operation: Operation) -> _Style:
+def _style(operation: _Drawn) -> _Style:
     if isinstance(operation, AmplitudeEncoding):
         return _STYLES[operation.values is None, False]
+    if not isinstance(operation, Gate):
+        return _NOISE
     kinds = {type(angle) for angle in operation.angles}
     return _STYLES[Input in kinds, Weight in kinds]
 
@@ -220,7 +243,7 @@ class _Painter:
     def __init__(self, axes: Axes, x: float, y: float) -> None:
         self.axes, self.x, self.y = axes, x, y
 
-    def operation(self, operation: Operation, num_qubits: int, width: float) -> None:
+    def operation(self, operation: _Drawn, num_qubits: int, width: float) -> None:
         style = _style(operation)
         if isinstance(operation, AmplitudeEncoding):
             self._box(0, num_qubits - 1, width, _box_lines(operation), style)
@@ -228,6 +251,10 @@ class _Painter:
         top, bottom = _span(operation)
         if top < bottom:
             self.axes.plot((self.x,) * 2, (self.y + top, self.y + bottom), color=style.edge, lw=1.3, zorder=1)
+        if not isinstance(operation, Gate):
+            for qubit in _qubits(operation):
+                self._box(qubit, qubit, width, _box_lines(operation), style)
+            return
         controls = operation.type.num_controls
         for qubit in operation.qubits[:controls]:
             self.axes.add_patch(Circle((self.x, self.y + qubit), 0.11, color=style.edge, lw=0, zorder=3))

@@ -147,7 +147,7 @@ def estimate(spec: ExperimentSpec, sizes: Sizes, *, backend: Any = None) -> Esti
     if not isinstance(chosen, PaidBackend):
         return Estimate(chosen.name, remark=_free(spec, chosen, sizes))
     price = price_of(chosen.device_arn, chosen.name, spec.budget.prices if spec.budget else {})
-    circuit = build_circuit(spec.model)
+    circuit = build_circuit(spec.model, spec.noise)
     ways: list[How] = ["circuits"] if chosen.execution == "auto" else [chosen.execution]
     if chosen.execution == "auto" and spec.shots is None and analyse(circuit) is not None:
         ways.append("compiled")

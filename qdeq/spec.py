@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -17,6 +17,7 @@ from qdeq.backends import get_backend
 from qdeq.budget import Budget
 from qdeq.data import make_dataset
 from qdeq.errors import QdeqError, SpecError, did_you_mean
+from qdeq.noise import NoiseModel
 from qdeq.solvers import CompositeSolver, get_solver
 
 MAX_FILE_BYTES = 1 << 20
@@ -224,6 +225,7 @@ class ExperimentSpec(_Section):
         description="Backend: a name, or a mapping with name and options; `qdeq backends` lists them.",
     )
     shots: Positive | None = Field(None, description="Measurements per circuit; null for exact expectations.")
+    noise: NoiseModel | None = Field(None, description="Noise of gates and of the measurement; null for none.")
     solver: SolverSpec = Field(default_factory=SolverSpec, description="Forward solver: a name, or a mapping.")
     adjoint: Annotated[dict[str, Any], _resolved(_adjoint_options)] = Field(
         default="dense",
@@ -240,6 +242,8 @@ class ExperimentSpec(_Section):
             raise ValueError("data.features: paper is for 4 or 10 qubits; use features: pool")
         if self.shots is not None and self.training.jacobian_weight:
             raise ValueError("training.jacobian_weight has to be 0 under shots: its derivative is not measured")
+        if self.noise is not None:
+            self._check_noise(self.noise)
         first = self.solver.first_shots
         if first is not None and (self.shots is None or first > self.shots):
             raise ValueError(f"solver.first_shots is {first}, and shots is {self.shots}: it needs at least as many")
@@ -252,6 +256,13 @@ class ExperimentSpec(_Section):
         if self.adjoint["name"] == "unrolled" and self.solver.fallback:
             raise ValueError("adjoint: unrolled follows one solver; leave solver.fallback out, or use adjoint: dense")
         return self
+
+    def _check_noise(self, noise: NoiseModel) -> None:
+        if noise.encoder and self.model.encoding == "amplitude":
+            raise ValueError("noise.encoder: true needs rotations by inputs; use model.encoding: angle, or encoder: false")
+        outside = [qubit for qubit in noise.named_qubits if qubit >= self.model.qubits]
+        if outside:
+            raise ValueError(f"noise names qubit {outside[0]}, and model.qubits is {self.model.qubits}")
 
     def to_yaml(self) -> str:
         """Return the spec with every default written out."""
@@ -365,7 +376,11 @@ def _origin(item: Any, overrides: Sequence[str]) -> str:
     """Say which override, if any, the mistake came in by: the file itself may be right."""
     where = ".".join(str(part) for part in item["loc"])
     guilty = [text for text in overrides if f"{where}.".startswith(f"{text.partition('=')[0].strip()}.")]
-    return f" (from --set {guilty[-1]})" if guilty else ""
+    if not guilty:
+        return ""
+    key, _, value = guilty[-1].partition("=")
+    # a whole mapping may hold anything, keys of an account too: it is not repeated
+    return f" (from --set {key}={'{...}' if value.lstrip().startswith('{') else value})"
 
 
 def _explain(source: str, item: Any) -> str:
@@ -405,12 +420,17 @@ def _description_at(location: Sequence[Any]) -> str:
 def _fields_at(location: Sequence[Any]) -> list[str]:
     model: Any = ExperimentSpec
     for key in location:
+        if get_origin(model) is dict:  # of `dict[int, Section]`: the key is the user's
+            model = get_args(model)[1]
+            continue
         field = model.model_fields.get(str(key))
         model = field.annotation if field else None
+        if get_origin(model) is dict:
+            continue
         model = next((kind for kind in get_args(model) if kind is not type(None)), model)  # of `Budget | None`
         if not (isinstance(model, type) and issubclass(model, BaseModel)):
             return []
-    return list(model.model_fields)
+    return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
 
 
 def _short(value: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -28,6 +28,8 @@ class DenseAdjoint(ImplicitAdjoint):
     for nothing where f(y*) = y*), the second step the second (the chord method gains a factor of the error each time).
     This costs two evaluations of f and a Jacobian with its graph in every forward pass. A third derivative is refused.
     """
+
+    falls_back: ClassVar[bool] = False
 
     tolerance: Annotated[
         float | None,

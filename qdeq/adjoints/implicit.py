@@ -7,7 +7,7 @@ NeurIPS 2019, theorem 1). Tolerances are relative to g, so that the loss's scale
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -40,6 +40,9 @@ class ImplicitAdjoint(Adjoint):
     too; backward with ``create_graph=True`` is an error.
     """
 
+    falls_back: ClassVar[bool] = True
+    """Whether the dense solve is another one, worth trying where this one failed."""
+
     @abstractmethod
     def solve(self, f: Function, y: Tensor, args: tuple[Tensor, ...], g: Tensor) -> Cotangent:
         """Solve ``u (1 - J) = g``, each sample by itself.
@@ -59,7 +62,7 @@ class ImplicitAdjoint(Adjoint):
 
         def backward(g: Tensor) -> Tensor:
             found = self.solve(f, y, args, g)
-            if report.on_failure == "fallback":
+            if self.falls_back and report.on_failure == "fallback":
                 found = _densely_where_it_failed(found, f, y, args, g)
             usable = found.u.flatten(1).isfinite().all(dim=1)
             report(found.failed | ~usable, found.residual)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import numpy as np
@@ -21,9 +22,10 @@ from qdeq.backends.circuit_function import CircuitFunction
 from qdeq.backends.compile import Analysis, analyse, compile_columns
 from qdeq.backends.compiled_runs import WeightGradient, columns_by_runs, compile_by_probing, probing_pays
 from qdeq.backends.executions import ExecutionPlan, bind_rows
+from qdeq.backends.readout import read_out
 from qdeq.backends.sampling import ShotKey, sample_expectations
 from qdeq.backends.torch.simulator import amplitudes
-from qdeq.circuit import Circuit, Gate
+from qdeq.circuit import Channel, Circuit, Gate
 from qdeq.errors import UnsupportedError
 from qdeq.observables import BASIS_GATES, MeasurementGroup, Observable, measurement_groups
 
@@ -59,7 +61,7 @@ class CircuitBackend(Backend):
 
         The circuits are all on the same register. Gates in :attr:`lacks` do not occur. An amplitude encoding may stand
         first, with its values bound; ``circuit.prepared()`` writes it out as gates for targets without state
-        preparation.
+        preparation. Noise channels occur where :attr:`capabilities` has noise; readout errors are added afterwards.
         """
 
     def evaluate(
@@ -99,12 +101,13 @@ class CircuitBackend(Backend):
         if not len(inputs):
             return [np.zeros((len(circuits), 0, 2 ** circuits[0].num_qubits)) for _ in groups]
         bound = bind_rows(circuits, inputs, weights)
-        shape = (len(circuits), len(inputs), -1)
+        shape = (len(circuits), len(inputs), 2 ** circuits[0].num_qubits)
         if self.gives == "amplitudes":
             states = self.execute(bound)
             return [(np.abs(rotate(states, group)) ** 2).reshape(shape) for group in groups]
         requests = [circuit + measured_in(group, circuit.num_qubits) for group in groups for circuit in bound]
-        return list(self.execute(requests).reshape(len(groups), *shape))
+        outcomes = torch.from_numpy(self.execute(requests).reshape(len(groups), *shape))
+        return list(read_out(outcomes, circuits[0].readout).numpy())
 
     def execute(self, circuits: Sequence[Circuit]) -> np.ndarray:
         """Run bound circuits, each distinct one once, on this backend's workers; ``[N, 2^n]``."""
@@ -229,11 +232,11 @@ def lowered(circuit: Circuit, lacks: frozenset[str]) -> Circuit:
     """Return the circuit with the gates in ``lacks`` decomposed by the gate table, as often as it takes."""
     if not any(gate.name in lacks for gate in circuit.gates):
         return circuit
-    operations = list(circuit.operations[: len(circuit.operations) - len(circuit.gates)])
-    pending = list(reversed(circuit.gates))
+    operations = list(circuit.operations[: len(circuit.operations) - len(circuit.body)])
+    pending = list(reversed(circuit.body))
     while pending:
         gate = pending.pop()
-        if gate.name not in lacks:
+        if isinstance(gate, Channel) or gate.name not in lacks:
             operations.append(gate)
             continue
         parts = gate.decompose()
@@ -242,7 +245,7 @@ def lowered(circuit: Circuit, lacks: frozenset[str]) -> Circuit:
                 f"gate {gate.name} is elementary, and this backend has no translation for it; backend torch has"
             )
         pending += reversed(parts)
-    return Circuit(circuit.num_qubits, tuple(operations))
+    return replace(circuit, operations=tuple(operations))
 
 
 def measured_in(group: MeasurementGroup, num_qubits: int) -> Circuit:

@@ -11,11 +11,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from braket import default_simulator
 from braket.default_simulator import gate_operations as operations
+from braket.default_simulator import noise_operations
+from braket.default_simulator.operation import KrausOperation
 from pydantic.dataclasses import dataclass
 
 from qdeq.backends.adapter import ADAPTER_CONFIG, CircuitBackend
 from qdeq.backends.base import Capabilities
-from qdeq.circuit import Circuit
+from qdeq.circuit import Channel, Circuit
 from qdeq.gates import GATES
 
 _TRANSLATION: dict[str, Callable[..., default_simulator.GateOperation]] = {
@@ -41,6 +43,13 @@ _TRANSLATION: dict[str, Callable[..., default_simulator.GateOperation]] = {
     "RYY": operations.YY,
     "RZZ": operations.ZZ,
     "Toffoli": operations.CCNot,
+}
+_CHANNELS: dict[str, Callable[..., KrausOperation]] = {
+    "Depolarizing": noise_operations.Depolarizing,
+    "TwoQubitDepolarizing": noise_operations.TwoQubitDepolarizing,
+    "AmplitudeDamping": noise_operations.AmplitudeDamping,
+    "PhaseDamping": noise_operations.PhaseDamping,
+    "BitFlip": noise_operations.BitFlip,
 }
 LACKS = frozenset(GATES) - _TRANSLATION.keys()
 """Gates that the gate table decomposes: controlled rotations and U3, as for Braket's devices."""
@@ -74,7 +83,7 @@ class BraketLocalDensityBackend(CircuitBackend):
 
     name = "braket-local-dm"
     version = _VERSION
-    capabilities = Capabilities(shots=True, seedable=True, precision="float64", max_qubits=12)  # 256 MiB a matrix
+    capabilities = Capabilities(shots=True, noise=True, seedable=True, precision="float64", max_qubits=12)  # 256 MiB
     gives = "probabilities"
     lacks = LACKS
 
@@ -92,6 +101,11 @@ class BraketLocalDensityBackend(CircuitBackend):
         return np.stack(rows)
 
 
-def _translate(circuit: Circuit) -> list[default_simulator.GateOperation]:
+def _translate(circuit: Circuit) -> list[default_simulator.GateOperation | KrausOperation]:
     """Return a bound circuit's operations; Braket has no state preparation, so that is written as RY and CNOT gates."""
-    return [_TRANSLATION[gate.name](gate.qubits, *gate.angles) for gate in circuit.prepared().gates]
+    return [
+        _CHANNELS[operation.name](operation.qubits, operation.probability)
+        if isinstance(operation, Channel)
+        else _TRANSLATION[operation.name](operation.qubits, *operation.angles)
+        for operation in circuit.prepared().body
+    ]

@@ -289,5 +289,4 @@ def _with_own_angles(circuit: Circuit) -> Circuit:
     def moved(angle: Angle) -> Angle:
         return replace(angle, index=angle.index + encoding.num_features) if isinstance(angle, Input) else angle
 
-    gates = (Gate(gate.name, gate.qubits, [moved(angle) for angle in gate.angles]) for gate in circuit.gates)
-    return Circuit(circuit.num_qubits, (encoding, *gates))
+    return circuit.map_angles(moved)

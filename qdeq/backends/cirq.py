@@ -12,7 +12,7 @@ from pydantic.dataclasses import dataclass
 
 from qdeq.backends.adapter import ADAPTER_CONFIG, CircuitBackend, encoded_state
 from qdeq.backends.base import Capabilities
-from qdeq.circuit import Circuit
+from qdeq.circuit import Channel, Circuit, Gate
 from qdeq.gates import GATES
 
 # Powers such as X**(θ/π) differ from rotations by a phase that a control makes visible: rotations are written as such.
@@ -45,18 +45,30 @@ _TURNS: dict[str, Callable[[float], cirq.Gate]] = {
     "RYY": lambda angle: cirq.YYPowGate(exponent=angle / pi, global_shift=-0.5),
     "RZZ": lambda angle: cirq.ZZPowGate(exponent=angle / pi, global_shift=-0.5),
 }
+_CHANNELS: dict[str, Callable[[float], cirq.Gate]] = {
+    "Depolarizing": cirq.depolarize,
+    "TwoQubitDepolarizing": lambda p: cirq.depolarize(p, n_qubits=2),
+    "AmplitudeDamping": cirq.amplitude_damp,
+    "PhaseDamping": cirq.phase_damp,
+    "BitFlip": cirq.bit_flip,
+}
 LACKS = frozenset(GATES) - _FIXED.keys() - _TURNS.keys()
 """Gates without a translation, which the gate table decomposes: U3."""
 
 
 def translate(circuit: Circuit) -> tuple[cirq.Circuit, list[cirq.LineQubit]]:
-    """Return the gates of a bound circuit as a Cirq circuit, and the register in order, idle qubits included."""
+    """Return gates and noise of a bound circuit as a Cirq circuit, and the register in order, idle qubits included."""
     register = cirq.LineQubit.range(circuit.num_qubits)
-    operations = []
-    for gate in circuit.gates:
-        translated = _TURNS[gate.name](*gate.angles) if gate.angles else _FIXED[gate.name]  # type: ignore[arg-type]
-        operations.append(translated.on(*[register[qubit] for qubit in gate.qubits]))
+    operations = [
+        _translated(operation).on(*[register[qubit] for qubit in operation.qubits]) for operation in circuit.body
+    ]
     return cirq.Circuit(operations), register
+
+
+def _translated(operation: Gate | Channel) -> cirq.Gate:
+    if isinstance(operation, Channel):
+        return _CHANNELS[operation.name](operation.probability)
+    return _TURNS[operation.name](*operation.angles) if operation.angles else _FIXED[operation.name]  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, kw_only=True, config=ADAPTER_CONFIG)
@@ -82,7 +94,7 @@ class CirqDensityBackend(CircuitBackend):
 
     name = "cirq-dm"
     version = f"cirq {cirq.__version__}"
-    capabilities = Capabilities(shots=True, seedable=True, precision="float64", max_qubits=12)  # 256 MiB a matrix
+    capabilities = Capabilities(shots=True, noise=True, seedable=True, precision="float64", max_qubits=12)  # 256 MiB
     gives = "probabilities"
     lacks = LACKS
 

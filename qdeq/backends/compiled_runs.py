@@ -10,6 +10,7 @@ batch.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -246,7 +247,7 @@ class _ProductProbe:
     """
 
     def __init__(self, circuit: Circuit, analysis: Analysis) -> None:
-        self._ansatz = Circuit(circuit.num_qubits, analysis.ansatz)
+        self._ansatz = analysis.ansatz
         self._qubits = analysis.product
         self._names, self._inverses = [], []
         for _, turns in analysis.product:
@@ -269,7 +270,7 @@ class _ProductProbe:
                 for before in preparations
                 for name in names
             ]
-        return tuple(Circuit(circuit.num_qubits, (*gates, *self._ansatz.gates)) for gates in preparations)
+        return tuple(replace(circuit, operations=(*gates, *self._ansatz)) for gates in preparations)
 
     def inputs(self, circuit: Circuit) -> Tensor:
         return torch.zeros(1, circuit.num_inputs, dtype=torch.float64)

@@ -58,4 +58,4 @@ def shifted_circuits(
 
 def _replaced(circuit: Circuit, position: int, operation: Operation) -> Circuit:
     operations: Sequence[Operation] = circuit.operations
-    return Circuit(circuit.num_qubits, (*operations[:position], operation, *operations[position + 1 :]))
+    return replace(circuit, operations=(*operations[:position], operation, *operations[position + 1 :]))

@@ -71,6 +71,7 @@ def solve(
         if lost is not None:
             residual = residual.masked_fill(lost, math.inf)
         size = torch.linalg.vector_norm(fy, dim=1, keepdim=True)
+        residual = torch.where(size < math.inf, residual, size)  # an infinite tolerance would be met by anything
         tolerance = size * rtol + atol
         usable = residual < math.inf  # nor is it NaN
         if measured is None:

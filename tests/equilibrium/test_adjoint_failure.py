@@ -75,6 +75,15 @@ def test_a_failed_backward_solve_falls_back_to_the_dense_one(adjoint):
     assert not result.adjoint.failed.any()
 
 
+def test_the_dense_solve_has_none_to_fall_back_to():
+    """A tolerance below rounding is missed, and what was asked for is not loosened behind one's back."""
+    matrix = matrix_with_radius(0.8, seed=1).requires_grad_()
+    adjoint = DenseAdjoint(tolerance=1e-30)
+    layer = Equilibrium(TIGHT, adjoint=adjoint, on_failure="fallback", fallback=[Broyden()])
+    with pytest.warns(ConvergenceWarning, match="backward solve failed"):
+        (layer(linear(matrix), ZERO, (numbers(5, 3, 4),)).value * G).sum().backward()
+
+
 def _singular(adjoint, g, on_failure):
     """A has the eigenvalue 1: y_0 = y_0 + x_0 with x_0 = 0 has a line of equilibria, and 1 - A no inverse."""
     matrix = torch.diag(torch.tensor([1.0, 0.5], dtype=torch.float64)).requires_grad_()

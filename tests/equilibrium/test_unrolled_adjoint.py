@@ -120,7 +120,7 @@ def test_a_repetition_that_rounds_otherwise_does_not_move_the_value():
 
 @pytest.mark.parametrize("steps", [None, 4])
 def test_under_shots_the_same_shots_are_drawn_again(steps):
-    model = classifier("angle", seed=4, shots=20_000, equilibrium=unrolled(Broyden(), fixed_steps=steps))
+    model = classifier("angle", seed=4, shots=2_000, equilibrium=unrolled(Broyden(), fixed_steps=steps))
     result = model(0.5 * numbers(104, 3, 16), key=ShotKey(seed=1)).equilibrium
     result.value.square().sum().backward()
     assert not result.adjoint.failed.any()

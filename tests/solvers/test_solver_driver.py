@@ -153,6 +153,19 @@ def test_a_value_that_is_not_finite_ends_that_sample_alone(solver, poison):
     assert torch.equal(solution.steps[[0, 3]], clean.steps.expand(2))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_norm_that_overflows_is_no_convergence(dtype):
+    # ||f(y)|| = 3 ||y|| and ||f(y) - y|| = 2 ||y||: with this y0 the squares of the first overflow, of the second not
+    y0 = torch.full((1, 2), 0.8 * torch.finfo(dtype).max ** 0.5 / 3, dtype=dtype)
+    alone = solve(Naive(), lambda y: 3 * y, y0, trace=True)
+    assert alone.status.tolist() == [Status.NON_FINITE]
+    assert alone.relative_residual.isinf().all() and alone.trace.isinf().all()
+    # and on the way there, the best iterate is the first one
+    grown = solve(Naive(max_steps=2000), lambda y: 3 * y + 1, torch.zeros(2, 2, dtype=dtype))
+    assert grown.status.tolist() == [Status.NON_FINITE] * 2
+    assert grown.relative_residual.max() < 1
+
+
 def test_a_proposal_that_is_not_finite_never_reaches_f():
     def script(k, y, fy):
         return torch.where((fy > 2.5) & (k == 1), math.nan, fy)

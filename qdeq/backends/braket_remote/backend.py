@@ -299,6 +299,7 @@ class BraketDevice(RemoteBraket):
         """The device."""
         if self.device is None:
             raise UnsupportedError(
-                "backend 'braket' needs a device: braket:arn:aws:braket:us-east-1::device/qpu/ionq/Forte-1, for example"
+                "backend 'braket' needs a device\n"
+                "Name it by its ARN, as in backend: braket:arn:aws:braket:us-east-1::device/qpu/ionq/Forte-1."
             )
         return self.device

@@ -17,7 +17,7 @@ from qdeq.backends.circuit_function import CircuitFunction
 from qdeq.backends.pennylane.native import AdjointFunction, BackpropFunction
 from qdeq.backends.pennylane.translation import LACKS, device, operations_of
 from qdeq.backends.sampling import ShotKey
-from qdeq.circuit import Circuit
+from qdeq.circuit import Channel, Circuit, Gate
 from qdeq.errors import BackendError, UnsupportedError, did_you_mean
 from qdeq.observables import Observable
 
@@ -70,6 +70,7 @@ class PennyLaneBackend(CircuitBackend):
         native = {NATIVE[self.device]} if self.device in NATIVE else set()
         return Capabilities(
             shots=True,
+            noise=self.device == "default.mixed",
             seedable=True,
             gradients=frozenset(native),
             batching=self.device == "default.qubit",
@@ -87,7 +88,7 @@ class PennyLaneBackend(CircuitBackend):
         num_qubits, pure = circuits[0].num_qubits, self.gives == "amplitudes"
         alike: dict[Any, list[int]] = {}
         for row, circuit in enumerate(circuits):
-            structure = (circuit.encoding is None, *((gate.name, gate.qubits) for gate in circuit.gates))
+            structure = (circuit.encoding is None, *(_structure(operation) for operation in circuit.body))
             alike.setdefault(structure, []).append(row)
         most = max(1, BROADCAST_ENTRIES >> (num_qubits if pure else 2 * num_qubits))
         chunks = [rows[start : start + most] for rows in alike.values() for start in range(0, len(rows), most)]
@@ -138,6 +139,10 @@ class PennyLaneBackend(CircuitBackend):
         if native == "adjoint":
             return AdjointFunction(self, self.device, circuit, weights, observables)
         return CircuitFunction(self, circuit, weights, observables, shots=shots, key=key)
+
+
+def _structure(operation: Gate | Channel) -> Any:
+    return operation if isinstance(operation, Channel) else (operation.name, operation.qubits)
 
 
 def _one_line(error: Exception) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import pennylane as qml
 
 from qdeq.backends.adapter import encoded_state
-from qdeq.circuit import Circuit, Gate
+from qdeq.circuit import Channel, Circuit, Gate
 from qdeq.gates import GATES
 from qdeq.observables import Observable, PauliString, as_sum
 
@@ -43,6 +43,12 @@ _TURNS: dict[str, Callable[..., Any]] = {
     "RYY": qml.IsingYY,
     "RZZ": qml.IsingZZ,
 }
+_CHANNELS: dict[str, Callable[..., Any]] = {
+    "Depolarizing": qml.DepolarizingChannel,
+    "AmplitudeDamping": qml.AmplitudeDamping,
+    "PhaseDamping": qml.PhaseDamping,
+    "BitFlip": qml.BitFlip,
+}
 LACKS = frozenset(GATES) - _FIXED.keys() - _TURNS.keys()
 """Gates that the gate table decomposes: U3, so that no gate has more than one angle."""
 
@@ -67,10 +73,20 @@ def operations_of(circuits: Sequence[Circuit]) -> list[Any]:
     if first.encoding is not None:
         states = np.stack([encoded_state(circuit) for circuit in circuits])
         operations.append(qml.StatePrep(states if len(states) > 1 else states[0], wires=range(first.num_qubits)))
-    for gates in zip(*(circuit.gates for circuit in circuits), strict=True):
-        angles = np.array([angle for gate in gates for angle in gate.angles])
-        operations.append(operation(gates[0], angles if len(angles) > 1 else angles.sum()))
+    for same in zip(*(circuit.body for circuit in circuits), strict=True):
+        if isinstance(same[0], Channel):
+            operations.append(_channel(same[0]))
+            continue
+        angles = np.array([angle for gate in same for angle in gate.angles])
+        operations.append(operation(same[0], angles if len(angles) > 1 else angles.sum()))
     return operations
+
+
+def _channel(channel: Channel) -> Any:
+    """Return PennyLane's channel, or one of Kraus operators where it has none of its own."""
+    if channel.name in _CHANNELS:
+        return _CHANNELS[channel.name](channel.probability, wires=channel.qubits)
+    return qml.QubitChannel([k.numpy() for k in channel.type.build(channel.probability)], wires=channel.qubits)
 
 
 def measured_strings(observables: Sequence[Observable]) -> tuple[list[Any], np.ndarray]:
