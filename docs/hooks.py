@@ -1,8 +1,8 @@
 """What MkDocs takes from the code at build time, so that nothing is written twice.
 
 * one reference page for each public module;
-* ``<!-- spec -->``, ``<!-- options qdeq.solvers -->``, ``<!-- adjoints -->``, ``<!-- gates -->``, ``<!-- cli -->``,
-  ``<!-- problems -->`` and ``<!-- checks solvers -->`` become tables;
+* ``<!-- spec -->``, ``<!-- options qdeq.solvers -->``, ``<!-- adjoints -->``, ``<!-- gates -->``,
+  ``<!-- channels -->``, ``<!-- cli -->``, ``<!-- problems -->`` and ``<!-- checks solvers -->`` become tables;
 * LaTeX becomes MathML, which browsers draw without a script.
 """
 
@@ -13,7 +13,7 @@ import inspect
 import json
 import pkgutil
 import re
-from typing import Any
+from typing import Any, get_args
 
 from latex2mathml.converter import convert
 from mkdocs.config.defaults import MkDocsConfig
@@ -25,6 +25,7 @@ from pydantic_core import PydanticUndefined
 
 import qdeq
 from qdeq.adjoints import ADJOINTS
+from qdeq.channels import CHANNELS
 from qdeq.errors import PluginError
 from qdeq.gates import GATES
 from qdeq.plugins import Registry
@@ -68,6 +69,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         "options": option_tables,
         "adjoints": adjoint_tables,
         "gates": gate_table,
+        "channels": channel_table,
         "cli": command_reference,
         "problems": problem_table,
         "checks": check_table,
@@ -86,17 +88,19 @@ def spec_tables() -> str:
 
 def _section(model: type[BaseModel], path: str, title: str) -> list[str]:
     lines = ["", f"## {title}", "", _summary(model), "", *_header()]
-    nested = []
+    nested: dict[type[BaseModel], str] = {}  # what two fields share is described once
     for name, field in model.model_fields.items():
         kind = field.annotation
+        kind = next((part for part in get_args(kind) if isinstance(part, type) and issubclass(part, BaseModel)), kind)
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            nested.append((kind, f"{path}{name}.", f"`{name}`"))
-            lines.append(f"| `{name}` | section | see [`{name}`](#{name}) | {_cell(field.description)} |")
+            whole = nested.setdefault(kind, f"{path}{name}")
+            see = f"see [`{whole}`](#{whole.replace('.', '')})"
+            lines.append(f"| `{path}{name}` | section | {see} | {_cell(field.description)} |")
         else:
             shown = _type_of(model, name)
             lines.append(f"| `{path}{name}` | {_cell(shown)} | {_default(field)} | {_cell(field.description)} |")
-    for part in nested:
-        lines += _section(*part)
+    for kind, whole in nested.items():
+        lines += _section(kind, f"{whole}.", f"`{whole}`")
     return lines
 
 
@@ -158,6 +162,14 @@ def _options(plugin: Any, name: str, kind: str) -> list[str]:
         words = _words(schemas[option], {})
         lines.append(f"| `{option}` | {_cell(words)} | {_default(field)} | {_cell(field.description)} |")
     return lines
+
+
+def channel_table() -> str:
+    """Return the table of noise channels."""
+    lines = ["| channel | qubits | parameter | Kraus operators |", "| --- | --- | --- | --- |"]
+    for row in CHANNELS.values():
+        lines.append(f"| `{row.name}` | {row.num_qubits} | {row.parameter}, 0 to {row.most:g} | {row.kraus} |")
+    return "\n".join(lines)
 
 
 def gate_table() -> str:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         get_adjoint,
     )
     from qdeq.backends import Backend, Capabilities, ShotKey, get_backend
+    from qdeq.budget import Budget, spending
     from qdeq.circuit import AmplitudeEncoding, Circuit, Gate, Input, Weight
     from qdeq.data import load_dataset, prepare
     from qdeq.equilibrium import Equilibrated, Equilibrium
@@ -31,7 +32,19 @@ if TYPE_CHECKING:
     from qdeq.injection import InjectedFunction, upsample
     from qdeq.models import Prediction, QDEQClassifier, QuantumFunction
     from qdeq.observables import PauliString, PauliSum, X, Y, Z
-    from qdeq.solvers import Anderson, Broyden, Naive, Solution, Solver, Status, get_solver, solve
+    from qdeq.solvers import (
+        Anderson,
+        Broyden,
+        Fallback,
+        Naive,
+        Newton,
+        NewtonKrylov,
+        Solution,
+        Solver,
+        Status,
+        get_solver,
+        solve,
+    )
     from qdeq.spec import ExperimentSpec, load_spec
     from qdeq.training import RunSummary, evaluate_run, train
 
@@ -50,6 +63,7 @@ _MODULE_OF = {
             "get_adjoint",
         ),
         "qdeq.backends": ("Backend", "Capabilities", "ShotKey", "get_backend"),
+        "qdeq.budget": ("Budget", "spending"),
         "qdeq.circuit": ("AmplitudeEncoding", "Circuit", "Gate", "Input", "Weight"),
         "qdeq.data": ("load_dataset", "prepare"),
         "qdeq.equilibrium": ("Equilibrated", "Equilibrium"),
@@ -57,7 +71,19 @@ _MODULE_OF = {
         "qdeq.injection": ("InjectedFunction", "upsample"),
         "qdeq.models": ("Prediction", "QDEQClassifier", "QuantumFunction"),
         "qdeq.observables": ("PauliString", "PauliSum", "X", "Y", "Z"),
-        "qdeq.solvers": ("Anderson", "Broyden", "Naive", "Solution", "Solver", "Status", "get_solver", "solve"),
+        "qdeq.solvers": (
+            "Anderson",
+            "Broyden",
+            "Fallback",
+            "Naive",
+            "Newton",
+            "NewtonKrylov",
+            "Solution",
+            "Solver",
+            "Status",
+            "get_solver",
+            "solve",
+        ),
         "qdeq.spec": ("ExperimentSpec", "load_spec"),
         "qdeq.training": ("RunSummary", "evaluate_run", "train"),
     }.items()
@@ -71,6 +97,7 @@ __all__ = [
     "Anderson",
     "Backend",
     "Broyden",
+    "Budget",
     "Capabilities",
     "Circuit",
     "ConvergenceWarning",
@@ -78,6 +105,7 @@ __all__ = [
     "Equilibrated",
     "Equilibrium",
     "ExperimentSpec",
+    "Fallback",
     "Gate",
     "GmresAdjoint",
     "InjectedFunction",
@@ -85,6 +113,8 @@ __all__ = [
     "IterativeAdjoint",
     "JacobianFreeAdjoint",
     "Naive",
+    "Newton",
+    "NewtonKrylov",
     "PauliString",
     "PauliSum",
     "PhantomAdjoint",
@@ -111,6 +141,7 @@ __all__ = [
     "load_spec",
     "prepare",
     "solve",
+    "spending",
     "train",
     "upsample",
 ]

@@ -55,9 +55,15 @@ def build_adjoint(spec: ExperimentSpec) -> Adjoint:
 
 
 def build_model(spec: ExperimentSpec, num_classes: int) -> QDEQClassifier:
-    """Return the classifier with its first weights, on the spec's device and in its precision."""
+    """Return the classifier with its first weights, on the spec's device and in its precision.
+
+    Raises:
+        UnsupportedError: The backend cannot run its circuit.
+    """
+    backend = get_backend(spec.backend)
+    function = QuantumFunction(build_circuit(spec.model, spec.noise), backend=backend)
     model = QDEQClassifier(
-        QuantumFunction(build_circuit(spec.model, spec.noise), backend=get_backend(spec.backend)),
+        function,
         num_classes,
         equilibrium=Equilibrium(
             get_solver(spec.solver.choice()),
@@ -79,4 +85,5 @@ def build_model(spec: ExperimentSpec, num_classes: int) -> QDEQClassifier:
         shots=spec.shots,
         generator=torch_generator(spec.seed, "weights"),
     )
+    backend.check(function.circuit, model.weights, function.observables, shots=spec.shots)
     return model.to(device=spec.training.device, dtype=getattr(torch, spec.training.precision))

@@ -1,7 +1,7 @@
 """The channel table: one row per noise channel, as Kraus operators; the backends and the drawings read it.
 
-The conventions are those of Cirq, Braket and PennyLane. *Depolarizing* replaces nothing: with probability p one of the
-Pauli operators other than the identity strikes, each as likely (Nielsen & Chuang 2010, section 8.3).
+The conventions are those of Cirq, Braket and PennyLane (Nielsen & Chuang 2010, section 8.3). Depolarising with
+probability p means that with p one of the Pauli operators other than the identity strikes, each as likely.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ class ChannelType:
         most: Largest value of the parameter that is still noise: beyond it a Pauli error is likelier than none.
         build: Maps the parameter to the Kraus operators ``[2^k, 2^k]`` (complex128).
         symbol: Short label for drawings.
+        kraus: The operators in words.
     """
 
     name: str
@@ -38,6 +39,7 @@ class ChannelType:
     most: float
     build: Callable[[float], Kraus]
     symbol: str
+    kraus: str
 
 
 def _matrix(rows: list[list[float]]) -> Tensor:
@@ -57,7 +59,9 @@ def _pauli_errors(words: tuple[str, ...]) -> Callable[[float], Kraus]:
 
     def build(p: float) -> Kraus:
         share = sqrt(p / len(words))
-        return tuple(factor * matrix for factor, matrix in zip([sqrt(1 - p), *[share] * len(words)], operators, strict=True))
+        return tuple(
+            factor * matrix for factor, matrix in zip([sqrt(1 - p), *[share] * len(words)], operators, strict=True)
+        )
 
     return build
 
@@ -75,11 +79,29 @@ _PAIRS = tuple("".join(letters) for letters in product("IXYZ", repeat=2))[1:]
 CHANNELS: dict[str, ChannelType] = {
     row.name: row
     for row in (
-        ChannelType("Depolarizing", 1, "probability", 3 / 4, _pauli_errors(("X", "Y", "Z")), "dep"),
-        ChannelType("TwoQubitDepolarizing", 2, "probability", 15 / 16, _pauli_errors(_PAIRS), "dep"),
-        ChannelType("AmplitudeDamping", 1, "gamma", 1.0, _amplitude_damping, "amp"),
-        ChannelType("PhaseDamping", 1, "gamma", 1.0, _phase_damping, "pha"),
-        ChannelType("BitFlip", 1, "probability", 1 / 2, _pauli_errors(("X",)), "flip"),
+        ChannelType(
+            "Depolarizing",
+            1,
+            "probability",
+            3 / 4,
+            _pauli_errors(("X", "Y", "Z")),
+            "dep",
+            "√(1-p) 1, √(p/3) X, √(p/3) Y, √(p/3) Z",
+        ),
+        ChannelType(
+            "TwoQubitDepolarizing",
+            2,
+            "probability",
+            15 / 16,
+            _pauli_errors(_PAIRS),
+            "dep",
+            "√(1-p) 1, √(p/15) P for each of the 15 other pairs P of Pauli operators",
+        ),
+        ChannelType(
+            "AmplitudeDamping", 1, "gamma", 1.0, _amplitude_damping, "amp", "diag(1, √(1-γ)), √γ in row 0, column 1"
+        ),
+        ChannelType("PhaseDamping", 1, "gamma", 1.0, _phase_damping, "pha", "diag(1, √(1-γ)), diag(0, √γ)"),
+        ChannelType("BitFlip", 1, "probability", 1 / 2, _pauli_errors(("X",)), "flip", "√(1-p) 1, √p X"),
     )
 }
 """The table itself, by name."""

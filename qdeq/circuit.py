@@ -90,7 +90,8 @@ class Circuit:
         measured = [error.qubit for error in self.readout]
         if len(set(measured)) != len(measured) or any(qubit >= self.num_qubits for qubit in measured):
             raise CircuitError(
-                f"readout errors on the qubits {measured}: at most one each, and qubits run from 0 to {self.num_qubits - 1}"
+                f"readout errors on the qubits {measured}: at most one each, and qubits run from 0 to "
+                f"{self.num_qubits - 1}"
             )
 
     def _check_encoding(self, position: int, encoding: AmplitudeEncoding) -> None:

@@ -6,7 +6,7 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -66,6 +66,9 @@ class Equilibrium(nn.Module):
             (:class:`~qdeq.solvers.GrowingShots`). By default all evaluations have f's own number.
         shots_growth: Factor by which they grow.
 
+    Raises:
+        SolverError: An argument is of another kind or out of range, or two of them do not go together.
+
     Example:
         >>> layer = Equilibrium(Broyden(rtol=1e-6))
         >>> f = lambda y, x: 0.5 * torch.tanh(y) + x
@@ -88,6 +91,15 @@ class Equilibrium(nn.Module):
         shots_growth: float = 4.0,
     ) -> None:
         super().__init__()
+        _check_kinds(solver, adjoint, fallback)
+        if on_failure not in get_args(OnFailure):
+            raise SolverError(f"on_failure is {on_failure!r}; allowed: {', '.join(get_args(OnFailure))}")
+        if jacobian_estimate not in ("exact", "hutchinson"):
+            raise SolverError(f"jacobian_estimate is {jacobian_estimate!r}; allowed: exact, hutchinson")
+        if not 0 <= jacobian_weight < math.inf:
+            raise SolverError(f"jacobian_weight is {jacobian_weight}: it has to be 0 or positive, and finite")
+        if fixed_steps is not None and fixed_steps < 1:
+            raise SolverError(f"fixed_steps is {fixed_steps}: it has to be at least 1; None to solve")
         if (on_failure == "fallback") != bool(fallback):
             raise SolverError("on_failure='fallback' and a list of fallback solvers go together")
         if isinstance(solver, CompositeSolver) and fixed_steps is not None:
@@ -205,3 +217,15 @@ class Equilibrium(nn.Module):
         else:
             norm = hutchinson_norm(f, y, args, generator=generator, create_graph=True)
         return norm.mean() / y[0].numel()
+
+
+def _check_kinds(solver: Any, adjoint: Any, fallback: Any) -> None:
+    """Refuse names, classes and mappings where objects are wanted."""
+    given = [("solver", solver, Solver), ("adjoint", adjoint, Adjoint)]
+    given = [item for item in given if item[1] is not None] + [("fallback", item, Solver) for item in fallback]
+    for what, item, kind in given:
+        if not isinstance(item, kind):
+            raise SolverError(
+                f"{what}: {item!r} is no {kind.__name__}.\n"
+                f"Give an object, such as qdeq.get_{kind.__name__.lower()}(name) makes of a name or a mapping."
+            )

@@ -1,7 +1,7 @@
 """Noise as part of an experiment: which channels follow which gates, and how often a measurement is misread.
 
-The noise is placed on the circuit's own gates, before any backend decomposes them: a CRX has the same noise on a backend
-that has the gate and on one that writes it with CNOTs.
+The noise is placed on the circuit's own gates, before any backend decomposes them: a CRX has the same noise on a
+backend that has the gate and on one that writes it with CNOTs.
 """
 
 from __future__ import annotations
@@ -129,7 +129,9 @@ class NoiseModel(_Part):
             for part in (rates, *rates.qubits.values()):
                 for rate in (part.one_qubit, part.two_qubit, *part.gates.values()):
                     if rate is not None and rate > most:
-                        raise ValueError(f"{field} is at most {most:g}, not {rate:g}: beyond, an error is likelier than none")
+                        raise ValueError(
+                            f"{field} is at most {most:g}, not {rate:g}: beyond, an error is likelier than none"
+                        )
         return self
 
     @property
@@ -151,8 +153,8 @@ class NoiseModel(_Part):
             raise CircuitError("the circuit has noise already; attach a noise model once")
         if self.encoder and circuit.encoding is not None:
             raise CircuitError(
-                "noise.encoder: amplitude encoding has no fixed gates that noise could follow; use an angle encoding, or "
-                "encoder: false"
+                "noise.encoder: amplitude encoding has no fixed gates that noise could follow; use an angle encoding, "
+                "or encoder: false"
             )
         outside = [qubit for qubit in self.named_qubits if qubit >= circuit.num_qubits]
         if outside:

@@ -1,4 +1,4 @@
-"""What a circuit consists of: angles, gates, noise and the amplitude encoding; immutable, checked when they are built."""
+"""What a circuit consists of: angles, gates, noise, the amplitude encoding; immutable, checked when they are built."""
 
 from __future__ import annotations
 

@@ -8,11 +8,12 @@ gate table.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Literal, get_args
 
 from qdeq.circuit import Circuit
 from qdeq.errors import CircuitError, did_you_mean
-from qdeq.operations import Gate, Input, Weight
+from qdeq.operations import Channel, Gate, Input, Weight
 
 Dialect = Literal["openqasm3", "braket"]
 
@@ -48,6 +49,13 @@ _NAMES: dict[Dialect, dict[str, str]] = {
     },
 }
 
+_BRAKET_CHANNELS = {
+    "Depolarizing": "depolarizing",
+    "TwoQubitDepolarizing": "two_qubit_depolarizing",
+    "AmplitudeDamping": "amplitude_damping",
+    "PhaseDamping": "phase_damping",
+    "BitFlip": "bit_flip",
+}
 BRAKET_NAMES: Mapping[str, str] = _NAMES["braket"]
 """What Braket calls the gates of the table that it has."""
 
@@ -65,18 +73,23 @@ def to_qasm(circuit: Circuit, dialect: Dialect = "openqasm3") -> str:
             include and no ``ctrl``, ``U`` or ``gphase``, and puts ``i`` on unused qubits, which Braket would drop.
 
     Raises:
-        CircuitError: Inputs or weights are free, or the dialect is unknown.
+        CircuitError: Inputs or weights are free, the dialect is unknown, or it cannot say what noise there is: the
+            standard has none, and Braket's has channels, as pragmas, but no readout errors.
     """
     if dialect not in get_args(Dialect):
         known = ", ".join(get_args(Dialect))
         raise CircuitError(f"unknown dialect {dialect!r}; known: {known}.{did_you_mean(dialect, get_args(Dialect))}")
     _check_bound(circuit)
-    gates = circuit.prepared().gates
+    if circuit.readout or (circuit.noisy and dialect == "openqasm3"):
+        what = "readout errors" if circuit.readout else "noise; use dialect: braket"
+        raise CircuitError(f"the dialect {dialect} has no {what}")
+    prepared = circuit.prepared()
+    gates, body = prepared.gates, prepared.body
     if dialect == "braket":
         used = {qubit for gate in gates for qubit in gate.qubits}
-        gates = (*(Gate("I", qubit) for qubit in range(circuit.num_qubits) if qubit not in used), *gates)
+        body = (*(Gate("I", qubit) for qubit in range(circuit.num_qubits) if qubit not in used), *body)
     header = ["OPENQASM 3.0;", 'include "stdgates.inc";'] if dialect == "openqasm3" else ["OPENQASM 3.0;"]
-    lines = [line for gate in gates for line in _lines(gate, _NAMES[dialect])]
+    lines = [line for operation in body for line in _lines(operation, _NAMES[dialect])]
     return "\n".join([*header, f"qubit[{circuit.num_qubits}] q;", *lines]) + "\n"
 
 
@@ -92,10 +105,23 @@ def _check_bound(circuit: Circuit) -> None:
         raise CircuitError(f"OpenQASM needs numbers, but {counts} are free; call circuit.bind({remedy}) first")
 
 
-def _lines(gate: Gate, names: dict[str, str]) -> list[str]:
+def _lines(gate: Gate | Channel, names: dict[str, str]) -> list[str]:
+    if isinstance(gate, Channel):
+        return [channel_pragma(gate)]
     if gate.name not in names:
         return [line for part in gate.decompose() for line in _lines(part, names)]
     return [statement(names[gate.name], gate.qubits, [repr(angle) for angle in gate.angles])]
+
+
+def channel_pragma(channel: Channel) -> str:
+    """Return Braket's pragma for a channel."""
+    return noise_pragma(_BRAKET_CHANNELS[channel.name], channel.qubits, [channel.probability])
+
+
+def noise_pragma(name: str, qubits: Sequence[int], values: Sequence[float]) -> str:
+    """Return Braket's pragma for noise; its grammar knows no exponents."""
+    listed = ", ".join(format(Decimal(repr(value)), "f") for value in values)
+    return f"#pragma braket noise {name}({listed}) {', '.join(f'q[{qubit}]' for qubit in qubits)}"
 
 
 def statement(name: str, qubits: Sequence[int], angles: Sequence[str] = ()) -> str:

@@ -148,13 +148,13 @@ def _count(spec: ExperimentSpec, price: Price, work: Work, length: Length, batch
     training = spec.training.model_copy(update={"device": "cpu", "precision": "float64"})
     spec = spec.model_copy(update={"training": training})
     model = build_model(spec, num_classes=2)
-    extra = _set_length(model, length)
+    fewest, most = _set_length(model, length)
     generator = torch_generator(0, "rehearsal")
     x, other = torch.randn(2, batch, model.readout.in_features, generator=generator, dtype=torch.float64)
     account = Rehearsal(price)
     with using(account), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        _perform(spec, model, x, work)
+        taken = _perform(spec, model, x, work)
         total = account.amount
         if spec.backend["execution"] != "compiled" and work != "warm-up" and model.layers is None:
             evaluation, derivative = _parts(spec, model, other, account)
@@ -162,7 +162,8 @@ def _count(spec: ExperimentSpec, price: Price, work: Work, length: Length, batch
             if measured and model.shots is None and _forms_jacobians(spec, model, other):
                 # one at the solution is new, or was formed by the solver: that depends on which iterate was the best
                 total += derivative * {"least": -1, "typical": 0, "most": 1}[length]
-            total += evaluation * extra
+            # a solver may evaluate f more than once a step, or again with more shots: that depends on numbers too
+            total += evaluation * {"least": fewest - max(taken), "typical": 0, "most": most - min(taken)}[length]
     return total
 
 
@@ -197,13 +198,15 @@ def _function(
     return frozen.inject(x, model.state_scale.detach(), model.state_size)
 
 
-def _perform(spec: ExperimentSpec, model: QDEQClassifier, x: torch.Tensor, work: Work) -> None:
+def _perform(spec: ExperimentSpec, model: QDEQClassifier, x: torch.Tensor, work: Work) -> list[int]:
+    """Do the work, and return how often each sample's f was evaluated in the forward pass."""
     rows = torch.arange(len(x))
     if work == "evaluate":
         model.eval()
         with torch.no_grad():
-            diagnose(model(x, key=shot_key(spec, "evaluate", 0, rows)), spec)
-        return
+            prediction = model(x, key=shot_key(spec, "evaluate", 0, rows))
+            diagnose(prediction, spec)
+        return prediction.equilibrium.evaluations.tolist()
     model.train()
     layers = spec.training.warmup_layers if work == "warm-up" else spec.model.layers
     generator = torch_generator(spec.seed, "step", 1)
@@ -212,19 +215,17 @@ def _perform(spec: ExperimentSpec, model: QDEQClassifier, x: torch.Tensor, work:
     total = F.cross_entropy(prediction.logits, torch.zeros(len(x), dtype=torch.int64))
     penalty = prediction.equilibrium.penalty
     (total if penalty is None else total + penalty).backward()
+    return prediction.equilibrium.evaluations.tolist()
 
 
 # -- how long solves take ----------------------------------------------------------------------------------------------
 
 
-def _set_length(model: QDEQClassifier, length: Length) -> int:
-    """Change the model's solvers so that solves take the least or the most; return evaluations that may come on top.
-
-    These are the evaluations of a solver that may take several a step, and those that are repeated with more shots.
-    """
+def _set_length(model: QDEQClassifier, length: Length) -> tuple[int, int]:
+    """Change the model's solvers so that solves take the least or the most; return what that is, in evaluations."""
     layer = model.equilibrium
     if layer.fixed_steps is not None:
-        return 0
+        return 1 + layer.fixed_steps, layer.most_evaluations(model.shots)
     if layer.on_failure == "raise":
         layer.on_failure = "warn"  # a made-up solve that fails is no failure
     solvers = [
@@ -234,16 +235,10 @@ def _set_length(model: QDEQClassifier, length: Length) -> int:
     ]
     layer.solver, layer.fallback = solvers[0], tuple(solvers[1:])
     layer.adjoint = _of_length(layer.adjoint, "least" if length == "typical" else length)
-    if length == "least":
-        return 0
-    extra = sum(solver.max_steps * (solver.evaluations_per_step - 1) for solver in solvers)
-    if layer.first_shots is not None:  # every evaluation with all shots, and one more for each time that they grow
-        shots, growth = layer.first_shots, 0
-        while shots < (model.shots or 0):
-            shots, growth = int(np.ceil(shots * layer.shots_growth)), growth + 1
-        layer.first_shots = None
-        extra += growth
-    return extra
+    most = layer.most_evaluations(model.shots)
+    if length != "least":
+        layer.first_shots = None  # every evaluation with all shots; those that are repeated with more are in `most`
+    return 1, most
 
 
 def _of_length(thing: Any, length: Length) -> Any:

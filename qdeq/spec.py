@@ -190,8 +190,8 @@ class TrainingSpec(_Section):
     )
     warm_start: Flag = Field(
         False,
-        description="Start an image's solve in training from its equilibrium of the epoch before; evaluation starts from "
-        "0 always.",
+        description="Start an image's solve in training from its equilibrium of the epoch before; evaluation always "
+        "starts from 0.",
     )
     diagnostics: Literal["auto", "always", "never"] = Field(
         "auto",
@@ -255,11 +255,13 @@ class ExperimentSpec(_Section):
             raise ValueError("training.warm_start needs model.mode: implicit; direct layers always start from 0")
         if self.adjoint["name"] == "unrolled" and self.solver.fallback:
             raise ValueError("adjoint: unrolled follows one solver; leave solver.fallback out, or use adjoint: dense")
+        if self.adjoint["name"] == "unrolled" and isinstance(get_solver(self.solver.choice()), CompositeSolver):
+            raise ValueError(f"adjoint: unrolled follows one solver; name one in place of {self.solver.name}")
         return self
 
     def _check_noise(self, noise: NoiseModel) -> None:
         if noise.encoder and self.model.encoding == "amplitude":
-            raise ValueError("noise.encoder: true needs rotations by inputs; use model.encoding: angle, or encoder: false")
+            raise ValueError("noise.encoder needs rotations by inputs; use model.encoding: angle, or encoder: false")
         outside = [qubit for qubit in noise.named_qubits if qubit >= self.model.qubits]
         if outside:
             raise ValueError(f"noise names qubit {outside[0]}, and model.qubits is {self.model.qubits}")
@@ -270,7 +272,7 @@ class ExperimentSpec(_Section):
 
     @property
     def content_hash(self) -> str:
-        """SHA-256 of the resolved spec, in hexadecimal, without what does not change the experiment, such as the device."""
+        """SHA-256 of the resolved spec, in hexadecimal, without what does not change the experiment: device, ..."""
         data = self.model_dump(mode="json")
         for where in ("device", "threads", "tensorboard", "diagnostics"):
             del data["training"][where]

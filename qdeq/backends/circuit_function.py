@@ -18,7 +18,7 @@ from torch import Tensor
 from qdeq.backends.base import FrozenFunction, check_inputs
 from qdeq.backends.sampling import ShotKey, least_error
 from qdeq.backends.shifts import shifted_circuits
-from qdeq.circuit import Angle, Circuit, Gate, Input, Weight
+from qdeq.circuit import Angle, Circuit, Input, Weight
 from qdeq.errors import UnsupportedError
 from qdeq.injection import upsample, upsample_transposed
 from qdeq.observables import Observable, measurement_groups

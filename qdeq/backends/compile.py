@@ -127,7 +127,8 @@ def compile_operators(circuit: Circuit, analysis: Analysis, operators: Tensor, l
     encoding = product_encoding(circuit, like.dtype, like.device)
     phases = _column_phases(analysis).to(forms)
     forms = phases.conj()[:, None] * forms * phases
-    return ProductForm(_bloch_tensor(forms.real if all(size == 3 for size in encoding.sizes) else forms, encoding), encoding)
+    real = all(size == 3 for size in encoding.sizes)
+    return ProductForm(_bloch_tensor(forms.real if real else forms, encoding), encoding)
 
 
 def column_states(num_qubits: int, analysis: Analysis) -> list[int]:

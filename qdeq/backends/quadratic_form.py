@@ -7,6 +7,7 @@ can make it, and any that gives expectations, by polarisation.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -52,15 +53,17 @@ class QuadraticForm(FrozenFunction):
         factor = x.new_tensor(scale) if not isinstance(scale, Tensor) else scale
         # q does not change when its argument is scaled: keep all squares representable
         unit = torch.maximum(x.detach().abs().amax(dim=1, keepdim=True), factor.detach().abs())
-        unit = torch.where(unit == 0, 1.0, unit)
-        x = x / unit
+        # backward, zero times NaN would reach the forms, which all samples share: NaN enters behind them, as a constant
+        broken = ~(unit < math.inf)
+        unit = unit.masked_fill(broken | (unit == 0), 1.0)
+        x = x.masked_fill(broken, 0.0) / unit
         # x = rest + W center with rest orthogonal to W's columns: no difference of large squares is left
         center = upsample_transposed(x, size) / (self._size // size)
         rest = x - upsample(center, self._size)
         # the squared norm below the line is a quadratic form like those above it: one more of them, the last
         product = torch.cat([self._product(rest), rest[:, None]], dim=1)
         rows = (
-            (product * rest[:, None]).sum(-1),
+            (product * rest[:, None]).sum(-1).masked_fill(broken, math.nan),
             2 * upsample_transposed(product, size),
             center,
             factor / unit,

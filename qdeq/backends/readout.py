@@ -1,4 +1,4 @@
-"""Readout errors, applied to outcome probabilities: a 2 x 2 stochastic matrix for each qubit, the qubits independent."""
+"""Readout errors, applied to outcome probabilities: a 2 x 2 stochastic matrix for each qubit."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from qdeq.observables import Observable, PauliString, PauliSum, as_sum
 from qdeq.operations import ReadoutError
 
 
 def read_out(probabilities: Tensor, errors: Sequence[ReadoutError]) -> Tensor:
-    """Return the probabilities ``[..., 2^n]`` of what is read, from those of the outcomes; qubit 0 is the highest bit."""
+    """Return the probabilities ``[..., 2^n]`` of what is read, from those of the outcomes; qubit 0 is the first bit."""
     for error in errors:
         zero, one = _split(probabilities, error.qubit)
         a, b = error.zero_to_one, error.one_to_zero
@@ -21,13 +22,33 @@ def read_out(probabilities: Tensor, errors: Sequence[ReadoutError]) -> Tensor:
 
 
 def read_as(values: Tensor, errors: Sequence[ReadoutError]) -> Tensor:
-    """Return for each outcome the mean of the values ``[..., 2^n]`` that are read: the transpose of :func:`read_out`."""
+    """Return for each outcome the mean of the values ``[..., 2^n]`` that are read; the transpose of the former."""
     for error in errors:
         zero, one = _split(values, error.qubit)
         a, b = error.zero_to_one, error.one_to_zero
         mixed = torch.stack([(1 - a) * zero + a * one, b * zero + (1 - b) * one], dim=-2)
         values = mixed.reshape(values.shape)
     return values
+
+
+def observable_read(observable: Observable, errors: Sequence[ReadoutError]) -> Observable:
+    """Return the observable whose expectation is that of what is read: P becomes ``(1 - a - b) P + (b - a)``.
+
+    Args:
+        observable: What is measured, each string in its own basis.
+        errors: With probabilities a of reading 1 for 0, and b of 0 for 1.
+    """
+    flips = {error.qubit: (error.zero_to_one, error.one_to_zero) for error in errors}
+    if not flips:
+        return observable
+    total = PauliSum(())
+    for coefficient, string in as_sum(observable).terms:
+        read = PauliSum(((coefficient, PauliString()),))
+        for qubit, letter in string.factors:
+            a, b = flips.get(qubit, (0.0, 0.0))
+            read = read @ PauliSum(((1 - a - b, PauliString(((qubit, letter),))), (b - a, PauliString())))
+        total = total + read
+    return total
 
 
 def _split(values: Tensor, qubit: int) -> tuple[Tensor, ...]:

@@ -58,6 +58,9 @@ def _size_table(circuit: Circuit) -> Table:
     table.add_row("gates", *(str(sum(count.values())) for count in counts))
     for gate in sorted(counts[0] | counts[1]):
         table.add_row(f"  {gate}", *(str(count.get(gate, 0)) for count in counts))
+    if circuit.noisy:
+        table.add_row("noise channels", *[str(len(circuit.body) - len(circuit.gates))] * 2)
+        table.add_row("readout errors", *[str(len(circuit.readout))] * 2)
     table.add_row("inputs", *[str(circuit.num_inputs)] * 2)
     table.add_row("weights", *[str(circuit.num_weights)] * 2)
     return table

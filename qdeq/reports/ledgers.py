@@ -53,5 +53,6 @@ def money_table(*columns: str) -> Table:
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for column in columns:
         numeric = column in ("circuits", "tasks", "shots", "cost", "billed", "held")
-        table.add_column(column, justify="right" if numeric else "left", no_wrap=not column.startswith("task,"))
+        wraps = numeric or column.startswith("task,")  # bounds are long, and go on two lines
+        table.add_column(column, justify="right" if numeric else "left", no_wrap=not wraps)
     return table

@@ -135,6 +135,25 @@ def test_falling_back_and_fallbacks_go_together(options):
         Equilibrium(**options)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"solver": "broyden"}, "solver: 'broyden' is no Solver.*\n.*qdeq.get_solver"),
+        ({"solver": Broyden}, "solver: <class .* is no Solver"),
+        ({"adjoint": "dense"}, "adjoint: 'dense' is no Adjoint.*\n.*qdeq.get_adjoint"),
+        ({"on_failure": "fallback", "fallback": ["naive"]}, "fallback: 'naive' is no Solver"),
+        ({"on_failure": "stop"}, "on_failure is 'stop'; allowed: warn, raise, fallback"),
+        ({"jacobian_weight": -0.1}, "jacobian_weight is -0.1: "),
+        ({"jacobian_weight": math.nan}, "jacobian_weight is nan: "),
+        ({"jacobian_estimate": "random"}, "jacobian_estimate is 'random'; allowed: exact, hutchinson"),
+        ({"fixed_steps": 0}, "fixed_steps is 0: "),
+    ],
+)
+def test_an_argument_that_would_be_ignored_or_fail_later_is_refused(options, message):
+    with pytest.raises(SolverError, match=message):
+        Equilibrium(**options)
+
+
 @pytest.mark.filterwarnings("ignore::qdeq.errors.ConvergenceWarning")
 def test_a_sample_that_is_not_finite_leaves_values_and_gradients_of_the_others_alone():
     def run(x, matrix):
@@ -155,6 +174,27 @@ def test_a_sample_that_is_not_finite_leaves_values_and_gradients_of_the_others_a
     assert result.adjoint.failed.tolist() == [False, True, False]
     assert float(result.adjoint.residual[1]) == math.inf
     torch.testing.assert_close(result.penalty, clean[3].penalty)
+
+
+@pytest.mark.parametrize("encoding", ["amplitude", "angle"])
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+@pytest.mark.filterwarnings("ignore::qdeq.errors.ConvergenceWarning")
+def test_an_image_that_is_not_finite_leaves_the_gradients_of_all_weights_alone(encoding, bad):
+    """Compiled functions work on the features, with the weights, before the solve begins."""
+    model = classifier(encoding, seed=4, equilibrium=Equilibrium(TIGHT), learn_state_scale=True)
+    x = numbers(3, 4, 16)
+    spoiled = x.clone()
+    spoiled[1, 3] = bad
+
+    def run(x, kept):
+        result = model(x)
+        gradients = torch.autograd.grad(result.logits[kept].square().sum(), list(model.parameters()))
+        return result.equilibrium.status.tolist(), gradients
+
+    status, gradients = run(spoiled, [0, 2, 3])
+    assert status == [0, Status.NON_FINITE, 0, 0]
+    for found, alone in zip(gradients, run(x[[0, 2, 3]], [0, 1, 2])[1], strict=True):
+        torch.testing.assert_close(found, alone, atol=EXACT64_DEEP, rtol=0)
 
 
 def test_an_all_nan_solve_is_never_silent():

@@ -78,7 +78,7 @@ def test_faults_and_a_kill_change_neither_the_result_nor_the_bill(tmp_path, brak
 @pytest.mark.slow
 def test_a_thousand_tasks_a_fifth_of_faults_and_three_kills(tmp_path, braket_env):
     backend = QUICK | STUBBORN | {"execution": "circuits", "gradient": "parameter-shift"}
-    changes = {"backend": backend, "solver__fixed_steps": 3, "training__epochs": 6}
+    changes = {"backend": backend, "solver__fixed_steps": 3, "training__epochs": 12}
     count = quiet_and_disturbed(tmp_path, braket_env, changes, kills=3)
     assert count >= 1000
     check_once(tmp_path, braket_env, count)

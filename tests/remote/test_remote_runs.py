@@ -109,6 +109,7 @@ ADAPTIVE = {
     "gmres": {"adjoint": "gmres"},
     "newton-krylov": {"solver": "newton-krylov"},
     "newton": {"solver": {"name": "newton", "fixed_steps": 2}},
+    "line search, fixed": {"solver": {"name": "newton-krylov", "fixed_steps": 2}},
 }
 
 
@@ -129,7 +130,7 @@ def test_adaptive_runs_stay_inside_the_bounds(experiment, braket_env, changes):
 
 
 def test_the_cheaper_way_is_taken_and_the_other_is_told(experiment):
-    fixed = sets(solver__fixed_steps=6)
+    fixed = sets(solver__fixed_steps=12)
     narrow, _ = estimated(experiment, "--backend", "braket-sv1", *fixed)  # 16 known states
     wide, _ = estimated(experiment, "--backend", "braket-sv1", *fixed, *sets(model__qubits=4))  # 256
     assert (narrow["execution"], wide["execution"]) == ("compiled", "circuits")

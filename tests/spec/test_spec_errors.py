@@ -93,6 +93,7 @@ def refused(tmp_path):
             "",
             "adjoint: unrolled follows one solver",
         ),
+        ("{adjoint: unrolled, solver: fallback}", "", "adjoint: unrolled .*; name one in place of fallback"),
         ("backend: torhc", "backend", "unknown backend 'torhc'; installed: .*torch.* Did you mean 'torch'?"),
         ("backend: {name: torch, fast: yes}", "backend", "unknown option 'fast'"),
         ("backend: {}", "backend", "a backend is a name or a mapping"),

@@ -190,6 +190,7 @@ CHANGES = {
     "solver.fixed_steps": 4,
     "solver.shots_growth": 2.0,
     "shots": 100,
+    "noise": "{readout: 0.1}",
     "adjoint": "broyden",
     "training.epochs": 3,
     "training.batch_size": 8,
@@ -221,6 +222,7 @@ def test_every_field_is_among_those_changes():
         "training.tensorboard",
         "training.diagnostics",
         "backend",
+        "budget",  # what may be spent on an experiment is no part of it
         "solver.fallback",
         "solver.name",
         "solver.first_shots",
@@ -264,7 +266,7 @@ def test_every_field_is_described_and_the_schema_is_json():
     for section in [schema, *schema["$defs"].values()]:
         for name, field in section.get("properties", {}).items():
             assert "description" in field or "$ref" in field, name
-            assert "default" in field or "$ref" in field or name in ("data", "model", "solver", "training"), name
+            assert "default" in field or "$ref" in field or name in ("data", "model", "solver", "training", "max_usd"), name
 
 
 def test_yaml_is_read_as_plain_data():

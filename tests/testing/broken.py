@@ -160,11 +160,11 @@ class ZeroVectorAtTheEnd(_Rewriting):
 
 @options
 class ForgetsOffsets(Good):
-    def bind(self, circuits, inputs, weights):
+    def evaluate(self, circuits, *args, **options):
         def bare(angle):
             return replace(angle, offset=0.0) if isinstance(angle, Input) else angle
 
-        return super().bind([circuit._map_angles(bare) for circuit in circuits], inputs, weights)
+        return super().evaluate([circuit.map_angles(bare) for circuit in circuits], *args, **options)
 
 
 @options

@@ -95,8 +95,9 @@ def test_a_backend_that_runs_circuits_is_spared_unless_asked(tmp_path):
 
 
 def test_a_step_is_measured_before_its_update(tmp_path):
-    """A function that runs circuits sees the weights in place: after the update it would be another one."""
-    spec = tiny_spec(backend=CIRCUITS, training={"diagnostics": "always", "learning_rate": 0.5, "epochs": 1})
+    """A function that runs bound circuits sees the weights in place: after the update it would be another one."""
+    shifted = {**CIRCUITS, "gradient": "parameter-shift"}
+    spec = tiny_spec(backend=shifted, training={"diagnostics": "always", "learning_rate": 0.5, "epochs": 1})
     train(spec, tmp_path / "run")
     first = read_metrics(tmp_path / "run", "step")[0]
     data = build_data(spec).train

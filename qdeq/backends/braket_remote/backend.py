@@ -24,6 +24,7 @@ from qdeq.backends.braket_remote.programs import Target, expectation_program, ou
 from qdeq.backends.circuit_function import CircuitFunction
 from qdeq.backends.compile import analyse
 from qdeq.backends.executions import bind_rows
+from qdeq.backends.readout import observable_read
 from qdeq.backends.paid import Client, PaidBackend
 from qdeq.backends.sampling import ShotKey, mean_and_variance
 from qdeq.budget import current_account
@@ -60,7 +61,7 @@ class RemoteBraket(PaidBackend):
         ),
     ] = None
     max_parallel: Annotated[
-        int, Field(ge=1, le=100, description="Tasks in flight at most; an account may have 35 on SV1 and on DM1.")
+        int, Field(ge=1, le=100, description="Tasks in flight at most; an account's quota is 35 or more on SV1 and on DM1.")
     ] = 30
     creates_per_second: Annotated[
         float, Field(gt=0, description="Tasks that are sent in a second at most; an account may send 20.")
@@ -133,6 +134,7 @@ class RemoteBraket(PaidBackend):
         target = self.target(circuits[0].num_qubits, shots)
         bound = bind_rows(circuits, inputs, weights)
         if shots is None or key is None:
+            observables = [observable_read(observable, circuits[0].readout) for observable in observables]
             return torch.from_numpy(self._exact(bound, observables, target).reshape(shape)).to(inputs), None
         if key.samples is not None and len(key.samples) != len(inputs):
             raise CircuitError(f"the shot key names {len(key.samples)} samples, but the batch has {len(inputs)}")
@@ -239,6 +241,7 @@ def _capabilities(arn: str) -> Capabilities:
     return Capabilities(
         exact="/quantum-simulator/" in arn,
         shots=True,
+        noise=arn == DM1,
         gradients=frozenset({"adjoint"} if arn == SV1 else ()),
         remote=True,
         costs_money=True,

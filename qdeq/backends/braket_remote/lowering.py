@@ -7,13 +7,14 @@ to a global phase, which no measurement of a whole circuit sees.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from math import pi
 
 from qdeq.circuit import Circuit
 from qdeq.errors import UnsupportedError
 from qdeq.gates import GATES, Affine, Part
-from qdeq.operations import Gate, affine
+from qdeq.operations import Channel, Gate, affine
 from qdeq.qasm import BRAKET_NAMES
 
 _WHOLE = Affine(0)
@@ -50,10 +51,13 @@ def lower(circuit: Circuit, operations: frozenset[str], device: str) -> Circuit:
     Raises:
         UnsupportedError: A gate cannot be written with these.
     """
-    gates: list[Gate] = []
-    pending = [(gate, frozenset[str]()) for gate in reversed(circuit.gates)]  # with the gates that it is a part of
+    gates: list[Gate | Channel] = []
+    pending = [(operation, frozenset[str]()) for operation in reversed(circuit.body)]  # with what it is a part of
     while pending:
         gate, above = pending.pop()
+        if isinstance(gate, Channel):
+            gates.append(gate)
+            continue
         rule = _rule(gate.name, operations, above)
         if rule is None:
             raise UnsupportedError(
@@ -62,7 +66,7 @@ def lower(circuit: Circuit, operations: frozenset[str], device: str) -> Circuit:
         if not rule:
             gates.append(gate)
         pending += reversed([(_applied(part, gate), above | {gate.name}) for part in rule])
-    return Circuit(circuit.num_qubits, tuple(gates))
+    return replace(circuit, operations=tuple(gates))
 
 
 @lru_cache(maxsize=1024)

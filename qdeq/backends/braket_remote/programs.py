@@ -20,8 +20,8 @@ from qdeq.circuit import Circuit
 from qdeq.errors import BackendError
 from qdeq.ledger import Result
 from qdeq.observables import Observable, PauliString, as_sum
-from qdeq.operations import Gate, Input, Weight
-from qdeq.qasm import BRAKET_NAMES, statement
+from qdeq.operations import Channel, Gate, Input, Weight
+from qdeq.qasm import BRAKET_NAMES, channel_pragma, noise_pragma, statement
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,22 @@ class Target:
 
 
 def sampling_program(circuit: Circuit, target: Target) -> str:
-    """Return the program of a bound circuit that measures every qubit."""
+    """Return the program of a bound circuit that measures every qubit.
+
+    A readout error is damping towards both sides before the measurement, which changes outcomes as the error does.
+    """
     size = circuit.num_qubits
+    misread = (
+        noise_pragma(
+            "generalized_amplitude_damping",
+            [error.qubit],
+            [error.zero_to_one + error.one_to_zero, error.one_to_zero / (error.zero_to_one + error.one_to_zero)],
+        )
+        for error in circuit.readout
+        if error.zero_to_one + error.one_to_zero
+    )
     measured = (f"b[{qubit}] = measure q[{qubit}];" for qubit in range(size))
-    return _text([f"bit[{size}] b;", *_numbered(_gates(circuit, target))], measured)
+    return _text([f"bit[{size}] b;", *_numbered(_gates(circuit, target)), *misread], measured)
 
 
 def expectation_program(circuit: Circuit, strings: Sequence[PauliString], target: Target) -> str:
@@ -162,13 +174,16 @@ def _gates(circuit: Circuit, target: Target) -> Circuit:
     prepared = circuit.prepared()
     used = {qubit for gate in prepared.gates for qubit in gate.qubits}
     idle = (Gate("I", qubit) for qubit in range(circuit.num_qubits) if qubit not in used)
-    return lower(Circuit(circuit.num_qubits, (*idle, *prepared.gates)), target.operations, target.name)
+    return lower(replace(prepared, operations=(*idle, *prepared.body)), target.operations, target.name)
 
 
 def _numbered(circuit: Circuit) -> Iterator[str]:
     yield f"qubit[{circuit.num_qubits}] q;"
-    for gate in circuit.gates:
-        yield statement(BRAKET_NAMES[gate.name], gate.qubits, [repr(angle) for angle in gate.angles])
+    for operation in circuit.body:
+        if isinstance(operation, Channel):
+            yield channel_pragma(operation)
+        else:
+            yield statement(BRAKET_NAMES[operation.name], operation.qubits, [repr(a) for a in operation.angles])
 
 
 def _text(lines: Iterable[str], asked: Iterable[str]) -> str:

@@ -1,8 +1,8 @@
 """Density matrices in PyTorch: a circuit with noise as a product of superoperators on few qubits each.
 
-A density matrix of n qubits is a tensor of 2n two-valued indices, n of its rows and n of its columns. An operation on k
-qubits is a ``4^k x 4^k`` matrix on their rows and columns: ``U ⊗ Ū`` for a gate, ``Σ K ⊗ K̄`` for a channel. What acts on
-one qubit is multiplied into the next operation on that qubit, so that noise costs next to nothing.
+A density matrix of n qubits is a tensor of 2n two-valued indices, n of its rows and n of its columns. An operation on
+k qubits is a ``4^k x 4^k`` matrix on their rows and columns: ``U ⊗ Ū`` for a gate, ``Σ K ⊗ K̄`` for a channel. What acts
+on one qubit is multiplied into the next operation on that qubit, so that noise costs next to nothing.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def compile_noisy(
 
 
 def superoperators(body: Sequence[Gate | Channel], inputs: Tensor, weights: Tensor) -> list[Superoperator]:
-    """Return gates and channels at inputs ``[B, I]`` and weights ``[P]``, those on one qubit joined to their neighbours."""
+    """Return gates and channels at inputs ``[B, I]`` and weights ``[P]``, joined where they share their qubits."""
     joined: list[Superoperator] = []
     last: dict[int, int] = {}  # the latest operation on each qubit
     for operation in body:
@@ -132,7 +132,9 @@ def _basis(group: MeasurementGroup) -> list[Gate]:
 def _gate(gate: Gate, inputs: Tensor, weights: Tensor) -> Tensor:
     """Return ``U ⊗ Ū`` ``[1 or B, 4^k, 4^k]``."""
     angles = [_angle(angle, inputs, weights) for angle in gate.angles]
-    unitary = gate.type.build(torch.stack(torch.broadcast_tensors(*angles), dim=-1) if angles else weights.new_zeros(1, 0))
+    unitary = gate.type.build(
+        torch.stack(torch.broadcast_tensors(*angles), dim=-1) if angles else weights.new_zeros(1, 0)
+    )
     return _doubled(unitary[:, None], unitary[:, None])
 
 
@@ -174,7 +176,9 @@ def _widened(matrix: Tensor, qubits: Sequence[int], wider: Sequence[int]) -> Ten
     # now rows and columns of `qubits`, then those of the others; twice, for out and in
     order = [*qubits, *others]
     place = {
-        (qubit, side): (side * inner + qubits.index(qubit)) if qubit in qubits else 2 * inner + side * outer + others.index(qubit)
+        (qubit, side): (side * inner + qubits.index(qubit))
+        if qubit in qubits
+        else 2 * inner + side * outer + others.index(qubit)
         for qubit in order
         for side in (0, 1)
     }
