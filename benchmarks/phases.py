@@ -34,7 +34,7 @@ PLACES = (
     (QuadraticForm, "inject", "inject x"),
     (ProductForm, "inject", "inject x"),
     (torch_backend.Simulation, "inject", "inject x"),
-    (qdeq.equilibrium, "solve", SOLVE),
+    (qdeq.equilibrium, "solve_in_turn", SOLVE),
     (qdeq.equilibrium, "attach", "recorded evaluation"),
     (DenseAdjoint, "solve", "adjoint solve"),
     (torch.optim.Adam, "step", "optimiser"),

@@ -234,7 +234,9 @@ class ExperimentSpec(_Section):
         "jacobian-free (biased), unrolled (that of the solver's steps); a name, or a mapping with options.",
     )
     training: TrainingSpec = Field(default_factory=TrainingSpec, description="Optimisation.")
-    budget: Budget | None = Field(None, description="What may be spent; a backend that costs money does not run without.")
+    budget: Budget | None = Field(
+        None, description="What may be spent; a backend that costs money does not run without."
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> ExperimentSpec:

@@ -257,5 +257,5 @@ def test_who_has_no_noise_names_those_who_have(name, noise):
 
 def test_a_register_too_large_for_a_density_matrix():
     circuit = NoiseModel(bit_flip=0.1).attach(Circuit(13, (Gate("H", 0),)))
-    with pytest.raises(UnsupportedError, match="at most 12 qubits under noise, not 13: .* takes 512 MiB per sample"):
+    with pytest.raises(UnsupportedError, match=r"at most 12 qubits under noise, not 13: .* takes 512 MiB per sample"):
         get_backend("torch").at(circuit, torch.zeros(0).double(), (Z(0),))

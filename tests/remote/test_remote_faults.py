@@ -15,7 +15,7 @@ from qdeq.ledger import Ledger
 WIRE = {"throttle": 0.05, "error": 0.05, "drop": 0.03, "lost": 0.04, "cut": 0.03}
 """A fifth of all calls, of whatever service: refused, unheard, or carried out without the client's knowing."""
 TASKS = {"queue": (0.2, {"polls": 2}), "late_result": (0.2, {"reads": 2}), "fail": (0.05, {"reason": "decoherence"})}
-STUBBORN = {"tries": 12, "resubmissions": 6, "max_parallel": 8}
+STUBBORN = {"tries": 12, "resubmissions": 6, "max_parallel": 16}
 
 
 def disturb(service, seed):
@@ -35,9 +35,9 @@ def killed_at(tasks, arguments, service):
         process.send_signal(signal.SIGKILL)
 
 
-def quiet_and_disturbed(tmp_path, service, changes, kills):
+def quiet_and_disturbed(tmp_path, service, changes, kills, images=8):
     """Return the experiment's tasks without faults, after a run of it with faults and kills; its folder is ``run``."""
-    experiment = write_experiment(tmp_path)
+    experiment = write_experiment(tmp_path, images)
     arguments = [experiment, *sets(**({"backend": QUICK | STUBBORN, "budget__max_usd": 100} | changes))]
     run("train", *arguments, "--out", tmp_path / "quiet", "-q")
     count = len(service.tasks())
@@ -78,8 +78,8 @@ def test_faults_and_a_kill_change_neither_the_result_nor_the_bill(tmp_path, brak
 @pytest.mark.slow
 def test_a_thousand_tasks_a_fifth_of_faults_and_three_kills(tmp_path, braket_env):
     backend = QUICK | STUBBORN | {"execution": "circuits", "gradient": "parameter-shift"}
-    changes = {"backend": backend, "solver__fixed_steps": 3, "training__epochs": 12}
-    count = quiet_and_disturbed(tmp_path, braket_env, changes, kills=3)
+    changes = {"backend": backend, "solver__fixed_steps": 3, "training__epochs": 2, "training__batch_size": 16}
+    count = quiet_and_disturbed(tmp_path, braket_env, changes, kills=3, images=48)
     assert count >= 1000
     check_once(tmp_path, braket_env, count)
     calls = Counter((call["operation"], call["fault"]) for call in braket_env.calls())
@@ -87,6 +87,7 @@ def test_a_thousand_tasks_a_fifth_of_faults_and_three_kills(tmp_path, braket_env
     print(f"rules and hits: {braket_env.struck()}; bill: {braket_env.bill()}")
 
 
+@pytest.mark.slow
 def test_under_shots_too_a_rerun_takes_the_shots_that_were_paid_for(tmp_path, braket_env):
     changes = {"shots": 20, "training__epochs": 1, "solver__fixed_steps": 1, "model__ansatz": "hardware-efficient"}
     experiment = write_experiment(tmp_path)

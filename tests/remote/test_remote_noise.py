@@ -48,5 +48,5 @@ def test_dm1_measures_what_is_read(case):
 
 
 def test_sv1_refuses(case):
-    with pytest.raises(UnsupportedError, match="'braket-sv1' has no noise; .*braket-dm1"):
+    with pytest.raises(UnsupportedError, match=r"'braket-sv1' has no noise; .*braket-dm1"):
         get_backend(QUICK).expectation(*case)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import traceback
 
 import pytest
 import torch
@@ -76,7 +77,9 @@ def test_no_credentials(experiment, braket_env, monkeypatch, tmp_path):
 
 
 def test_credentials_that_aws_does_not_accept(experiment, braket_env):
-    braket_env.fail("GetDevice", "error", code="UnrecognizedClientException", status=403, message="The token is invalid.")
+    braket_env.fail(
+        "GetDevice", "error", code="UnrecognizedClientException", status=403, message="The token is invalid."
+    )
     assert "AWS does not accept the credentials" in refused(experiment, *PAID)
 
 
@@ -143,8 +146,10 @@ def test_a_bucket_that_cannot_be_used(experiment, braket_env):
 def test_a_device_that_runs_no_circuits(braket_env, tmp_path, monkeypatch):
     from braket.aws import AwsDevice
 
-    monkeypatch.setattr(AwsDevice, "properties", property(lambda self: type("Ising", (), {"action": {"analog": None}})()))
-    with pytest.raises(UnsupportedError, match="SV1 runs no OpenQASM circuits.*\nUse braket-sv1"):
+    monkeypatch.setattr(
+        AwsDevice, "properties", property(lambda self: type("Ising", (), {"action": {"analog": None}})())
+    )
+    with pytest.raises(UnsupportedError, match=r"SV1 runs no OpenQASM circuits.*\nUse braket-sv1"):
         get_backend(QUICK).connect()
 
 
@@ -179,14 +184,16 @@ def test_secrets_are_in_no_text_and_in_no_file(experiment, tmp_path, braket_env,
     texts.append(run("train", experiment, *small, "--out", "run").output)
     assert "failed: could not use ***" in texts[0].replace("\n", "")
     texts += [run("ledger", "run", "--tasks").output, run("ledger", "run", "--json").output]
-    # errors in each kind of call, with all secrets in their messages
+    # errors in each kind of call, with all secrets in their messages; --debug would show the whole chain
+    circuit, none = Circuit(1, (Gate("RX", 0, 0.1),)), torch.zeros(1, 0)
     for operation in ("GetDevice", "CreateQuantumTask", "GetQuantumTask", "s3:GetObject", "s3:HeadBucket"):
-        braket_env.heal()
-        for code in ("ValidationException", "AccessDeniedException", "InternalServiceException"):
-            status = {"ValidationException": 400, "AccessDeniedException": 403}.get(code, 500)
+        for code, status in (("ValidationException", 400), ("AccessDeniedException", 403), ("InternalError", 500)):
+            braket_env.heal()
             braket_env.fail(operation, "error", code=code, status=status, message=f"bad: {everything}", times=1)
-            impatient = [*small, *sets(backend=QUICK | {"tries": 1}), "--out", f"{operation}-{code}".replace(":", "-")]
-            texts.append(run("--debug", "train", experiment, *impatient, code=2).output)
+            file = tmp_path / f"{operation[-9:]}-{status}.sqlite"
+            with spending(Budget(max_usd=1), file), pytest.raises(BackendError) as caught:
+                get_backend(QUICK | {"tries": 1}).expectation(circuit, none, none[0], (Z(0),))
+            texts.append("".join(traceback.format_exception(caught.value)))
     texts.append(caplog.text)
     written = [file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()]
     for secret in SECRETS.values():

@@ -1,5 +1,6 @@
-"""A run that its budget or Ctrl-C ends: cleanly, with the tasks in flight told of, and nothing lost for the next one."""
+"""A run that its budget or Ctrl-C ends: cleanly, the tasks in flight told of, and nothing lost for the next one."""
 
+import itertools
 import os
 import signal
 import subprocess
@@ -28,7 +29,9 @@ def experiment(tmp_path, braket_env, monkeypatch):
     return write_experiment(tmp_path)
 
 
-@pytest.mark.parametrize("limit", [{"max_usd": 0.18}, {"max_usd": 50, "max_tasks": 60}], ids=str)
+@pytest.mark.parametrize(
+    "limit", [pytest.param({"max_usd": 0.18}, marks=pytest.mark.slow), {"max_usd": 50, "max_tasks": 40}], ids=str
+)
 def test_a_run_stops_before_a_limit_is_passed_and_goes_on_with_a_larger_one(experiment, tmp_path, braket_env, limit):
     arguments = [experiment, *sets(**ADAPTIVE), "--out", "run", "-q"]
     stopped = run("train", *arguments, *sets(budget=limit), code=3).stderr
@@ -54,7 +57,7 @@ def test_tasks_in_flight_count_and_their_reservations_fall_to_what_they_cost(bra
     weights, inputs = torch.zeros(circuit.num_weights), torch.rand(9, circuit.num_inputs)
     # eight tasks at $0.00375; while one runs, $0.0075 is held for it
     with spending(Budget(max_usd=0.03), tmp_path / "ledger.sqlite") as account:
-        with pytest.raises(BudgetReached, match="budget.max_usd"):
+        with pytest.raises(BudgetReached, match=r"budget\.max_usd"):
             get_backend(QUICK).expectation(circuit, inputs, weights, (Z(0),))
         assert account.ledger.totals().tasks == 7  # for an eighth $0.00375 are left, and more may be needed
         get_backend(QUICK).expectation(circuit, inputs[:6], weights, (Z(0),))  # known
@@ -75,7 +78,7 @@ def interrupted(arguments, service, when):
     return told
 
 
-@pytest.mark.parametrize("what", ["keep", "cancel"])
+@pytest.mark.parametrize("what", [pytest.param("keep", marks=pytest.mark.slow), "cancel"])
 def test_ctrl_c_keeps_or_cancels_what_is_in_flight_and_says_so(experiment, tmp_path, braket_env, what):
     braket_env.fail("CreateQuantumTask", "queue", seconds=1000, skip=3)  # three end, the others wait
     arguments = [experiment, *sets(**ADAPTIVE, budget={"max_usd": 50, "on_interrupt": what}), "--out", "run"]
@@ -97,6 +100,7 @@ def test_ctrl_c_keeps_or_cancels_what_is_in_flight_and_says_so(experiment, tmp_p
     book.close()
 
 
+@pytest.mark.slow
 def test_the_next_run_takes_the_results_of_tasks_that_were_left_in_flight(experiment, tmp_path, braket_env):
     braket_env.fail("CreateQuantumTask", "queue", seconds=6)
     arguments = [experiment, *sets(**ADAPTIVE, budget__max_usd=50), "--out", "run"]
@@ -205,5 +209,5 @@ def test_polls_become_rarer(one_circuit, braket_env, monkeypatch):
     one_circuit()
     polls = [call["at"] for call in braket_env.calls("braket") if call["operation"] == "GetQuantumTask"]
     assert len(polls) < 10
-    gaps = [after - before for before, after in zip(polls, polls[1:], strict=False)]
+    gaps = [after - before for before, after in itertools.pairwise(polls)]
     assert gaps[-1] > 2 * gaps[0]

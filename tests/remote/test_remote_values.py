@@ -52,8 +52,17 @@ def four_amplitudes(size):
     return amplitude_encoder(size, 4)
 
 
-@pytest.mark.parametrize("encoder", [angle_encoder, four_amplitudes])
-@pytest.mark.parametrize("options", [{}, {"gradient": "parameter-shift"}, {"execution": "compiled"}], ids=str)
+@pytest.mark.parametrize(
+    ("encoder", "options"),
+    [
+        (angle_encoder, {}),
+        (four_amplitudes, {"execution": "compiled"}),
+        pytest.param(four_amplitudes, {}, marks=pytest.mark.slow),
+        pytest.param(angle_encoder, {"execution": "compiled"}, marks=pytest.mark.slow),
+        pytest.param(angle_encoder, {"gradient": "parameter-shift"}, marks=pytest.mark.slow),
+        pytest.param(four_amplitudes, {"gradient": "parameter-shift"}, marks=pytest.mark.slow),
+    ],
+)
 def test_sv1_is_the_native_simulator_in_value_and_derivatives(account, encoder, options):
     case = problem(encoder)
     remote = derivatives(get_backend(QUICK | {"execution": "circuits"} | options), *case)

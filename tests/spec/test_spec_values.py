@@ -266,7 +266,9 @@ def test_every_field_is_described_and_the_schema_is_json():
     for section in [schema, *schema["$defs"].values()]:
         for name, field in section.get("properties", {}).items():
             assert "description" in field or "$ref" in field, name
-            assert "default" in field or "$ref" in field or name in ("data", "model", "solver", "training", "max_usd"), name
+            assert (
+                "default" in field or "$ref" in field or name in ("data", "model", "solver", "training", "max_usd")
+            ), name
 
 
 def test_yaml_is_read_as_plain_data():

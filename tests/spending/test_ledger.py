@@ -38,7 +38,12 @@ def test_an_execution_in_flight_is_not_reserved_again_and_keeps_its_token(ledger
     (first,), _ = ledger.reserve([(ONE, 5)], WIDE, "s3://bucket/one")
     ledger.sent(first.token, "arn:task/1")
     (again,), _ = Ledger(ledger.path).reserve([(ONE, 7)], WIDE, "s3://bucket/two")
-    assert (again.token, again.arn, again.destination, again.reserved) == (first.token, "arn:task/1", "s3://bucket/one", 5)
+    assert (again.token, again.arn, again.destination, again.reserved) == (
+        first.token,
+        "arn:task/1",
+        "s3://bucket/one",
+        5,
+    )
     assert not again.fresh
 
 

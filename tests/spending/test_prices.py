@@ -44,7 +44,7 @@ def test_time_is_bounded_by_twice_the_minimum_and_doubles_beyond_small_registers
 
 
 def test_a_device_without_a_known_price_needs_one_from_the_user():
-    with pytest.raises(BudgetError, match="budget.prices") as caught:
+    with pytest.raises(BudgetError, match=r"budget\.prices") as caught:
         price_of(EMERALD, "braket", {})
     assert EMERALD in str(caught.value)
     own = Price(per_task=0.3, per_shot=0.0016)

@@ -24,8 +24,8 @@ from qdeq.backends.braket_remote.programs import Target, expectation_program, ou
 from qdeq.backends.circuit_function import CircuitFunction
 from qdeq.backends.compile import analyse
 from qdeq.backends.executions import bind_rows
-from qdeq.backends.readout import observable_read
 from qdeq.backends.paid import Client, PaidBackend
+from qdeq.backends.readout import observable_read
 from qdeq.backends.sampling import ShotKey, mean_and_variance
 from qdeq.budget import current_account
 from qdeq.circuit import MAX_QUBITS, Circuit
@@ -61,7 +61,8 @@ class RemoteBraket(PaidBackend):
         ),
     ] = None
     max_parallel: Annotated[
-        int, Field(ge=1, le=100, description="Tasks in flight at most; an account's quota is 35 or more on SV1 and on DM1.")
+        int,
+        Field(ge=1, le=100, description="Tasks in flight at most; an account's quota is 35 or more on SV1 and on DM1."),
     ] = 30
     creates_per_second: Annotated[
         float, Field(gt=0, description="Tasks that are sent in a second at most; an account may send 20.")

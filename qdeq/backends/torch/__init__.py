@@ -114,9 +114,7 @@ class TorchBackend(Backend):
         return _simulation(circuit, weights, observables)
 
 
-def _simulation(
-    circuit: Circuit, weights: Tensor, observables: Sequence[Observable]
-) -> Simulation | DensitySimulation:
+def _simulation(circuit: Circuit, weights: Tensor, observables: Sequence[Observable]) -> Simulation | DensitySimulation:
     return (DensitySimulation if circuit.noisy else Simulation)(circuit, weights, observables)
 
 
