@@ -42,7 +42,7 @@ def summary_table(summary: RunSummary) -> RenderableType:
     return Group(
         _metrics_table(f"{summary.name}, seed {summary.seed}", summary.validation, summary.test),
         _facts(facts),
-        *_explain(summary.failed, summary.validation.failed, summary.test.failed),
+        *_explain(summary.failed, *_endings(summary.validation, summary.test)),
         Text("files:"),
         *(Text(f"  {path}", no_wrap=True, overflow="ignore") for path in (folder.spec, *paths)),
     )
@@ -54,7 +54,7 @@ def evaluation_table(evaluation: RunEvaluation) -> RenderableType:
     return Group(
         _metrics_table(evaluation.spec.name, evaluation.validation, evaluation.test),
         _facts({"checkpoint": f"{evaluation.checkpoint.path.stem}: epoch {info.epoch}, step {info.step}"}),
-        *_explain(evaluation.validation.failed, evaluation.test.failed),
+        *_explain(*_endings(evaluation.validation, evaluation.test)),
         Text(f"file: {evaluation.checkpoint.path}", no_wrap=True, overflow="ignore"),
     )
 
@@ -100,11 +100,18 @@ def _facts(facts: Mapping[str, str]) -> Table:
     return table
 
 
-def _explain(*failures: Mapping[str, int]) -> list[Text]:
-    """Say once of each kind of failure what it is and what helps."""
-    seen = {key for counts in failures for key in counts}
+def _endings(*splits: Metrics) -> list[Mapping[str, int]]:
+    """Return the failures of each split, and its solves that noise ended, which are none."""
+    limited = Status.NOISE_LIMITED.name.lower()
+    return [split.failed | ({limited: 1} if split.noise_limited else {}) for split in splits]
+
+
+def _explain(*endings: Mapping[str, int]) -> list[Text]:
+    """Say once of each kind of ending what it is and what helps."""
+    seen = {key for counts in endings for key in counts}
     found = [status for status in Status if status.name.lower() in seen]
-    return [Text(f"{status.name.lower()}: {status.message}. Remedy: {status.remedy}.", "yellow") for status in found]
+    texts = [f"{status.name.lower()}: {status.message}. Remedy: {status.remedy}." for status in found]
+    return [Text(text, "yellow" if status.failed else "") for text, status in zip(texts, found, strict=True)]
 
 
 def percent(share: float | None) -> str:

@@ -43,6 +43,7 @@ def test_tables_and_progress_show_it(growing):
     assert "limited by noise 100.0 % 100.0 %" in text
     assert f"shots per solve {summary.validation.shots:,.0f} {summary.test.shots:,.0f}" in text
     assert "failed:" not in text
+    assert "noise_limited: the residual cannot be told from the noise" in text
     assert "limited by noise 100.0 %" in figures_line(summary.validation)
 
 
