@@ -81,6 +81,8 @@ class OpenAccount(Account):
         self.budget = budget
         self.ledger = ledger
         self.note = note
+        self.handled: set[str] = set()
+        """Tokens of the tasks that this process waits for; those of others in the ledger are none of its business."""
         self._clients: dict[PaidBackend, Client] = {}
 
     def client(self, backend: PaidBackend) -> Client:
@@ -105,7 +107,7 @@ class OpenAccount(Account):
 
     def interrupted(self) -> str:
         """Do with the tasks in flight what the budget says, and return a list of those that are left."""
-        entries = self.ledger.in_flight()
+        entries = [entry for entry in self.ledger.in_flight() if entry.token in self.handled]
         cancelled = 0
         if self.budget.on_interrupt == "cancel":
             for client in self._clients.values():
@@ -183,6 +185,7 @@ def current_account(backend: str) -> Account:
     if not _open:
         raise BudgetError(
             f"backend {backend!r} costs money, and no budget was given\n"
-            "Set budget: {max_usd: ...} in the experiment, or use `with qdeq.spending(qdeq.Budget(max_usd=...)):`."
+            "`qdeq train` and `qdeq eval` take budget: {max_usd: ...} from the experiment; around code of your own use "
+            "`with qdeq.spending(qdeq.Budget(max_usd=...)):`."
         )
     return _open[-1]

@@ -43,6 +43,7 @@ CREATE TABLE executions (
     seconds REAL, result TEXT, reason TEXT, created REAL NOT NULL, updated REAL NOT NULL, UNIQUE (hash, attempt)
 );
 CREATE INDEX by_state ON executions (state);
+CREATE INDEX by_device ON executions (device, seconds);
 """
 
 

@@ -186,14 +186,18 @@ def test_secrets_are_in_no_text_and_in_no_file(experiment, tmp_path, braket_env,
     texts += [run("ledger", "run", "--tasks").output, run("ledger", "run", "--json").output]
     # errors in each kind of call, with all secrets in their messages; --debug would show the whole chain
     circuit, none = Circuit(1, (Gate("RX", 0, 0.1),)), torch.zeros(1, 0)
-    for operation in ("GetDevice", "CreateQuantumTask", "GetQuantumTask", "s3:GetObject", "s3:HeadBucket"):
-        for code, status in (("ValidationException", 400), ("AccessDeniedException", 403), ("InternalError", 500)):
-            braket_env.heal()
-            braket_env.fail(operation, "error", code=code, status=status, message=f"bad: {everything}", times=1)
-            file = tmp_path / f"{operation[-9:]}-{status}.sqlite"
-            with spending(Budget(max_usd=1), file), pytest.raises(BackendError) as caught:
-                get_backend(QUICK | {"tries": 1}).expectation(circuit, none, none[0], (Z(0),))
-            texts.append("".join(traceback.format_exception(caught.value)))
+    for operation, code, status in (
+        ("GetDevice", "InternalServiceException", 500),
+        ("s3:HeadBucket", "AccessDenied", 403),
+        ("CreateQuantumTask", "ValidationException", 400),
+        ("GetQuantumTask", "AccessDeniedException", 403),
+        ("s3:GetObject", "InternalError", 500),
+    ):
+        braket_env.heal()
+        braket_env.fail(operation, "error", code=code, status=status, message=f"bad: {everything}", times=1)
+        with spending(Budget(max_usd=1), tmp_path / f"{code}.sqlite"), pytest.raises(BackendError) as caught:
+            get_backend(QUICK | {"tries": 1}).expectation(circuit, none, none[0], (Z(0),))
+        texts.append("".join(traceback.format_exception(caught.value)))
     texts.append(caplog.text)
     written = [file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()]
     for secret in SECRETS.values():

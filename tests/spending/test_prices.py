@@ -88,7 +88,7 @@ def test_a_bad_budget_is_named(budget, message):
 
 
 def test_without_a_budget_there_is_no_account_and_nested_ones_end_with_their_block(tmp_path):
-    with pytest.raises(BudgetError, match="costs money, and no budget was given\nSet budget"):
+    with pytest.raises(BudgetError, match="costs money, and no budget was given\n`qdeq train`"):
         current_account("braket-sv1")
     with spending(Budget(max_usd=1), tmp_path / "a.sqlite") as first:
         with spending(Budget(max_usd=1, ledger=str(tmp_path / "b.sqlite"))) as second:

@@ -110,6 +110,7 @@ class BraketClient(Client):
         entries, limit = account.ledger.reserve(
             list(zip(batch, amounts, strict=True)), account.budget.limits, self.device.destination
         )
+        account.handled.update(entry.token for entry in entries)
         for execution, entry in zip(batch, entries, strict=False):
             running[pool.submit(self._obtain, execution, entry, account, price)] = execution
         waiting.extendleft(reversed(batch[len(entries) :]))

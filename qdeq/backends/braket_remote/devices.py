@@ -92,11 +92,11 @@ def open_device(backend: RemoteBraket, clock: Clock) -> RemoteDevice:
     name, region = arn.rpartition("/")[2], session.region
     try:
         device = AwsDevice(arn, aws_session=session)
-    except ValueError as error:
+    except ValueError:
         raise BackendError(
             f"Amazon Braket has no device {arn} in {region}\n"
             "Compare the ARN with the list at https://docs.aws.amazon.com/braket, and set backend.region or AWS_REGION."
-        ) from error
+        ) from None
     except SERVICE_ERRORS as error:
         raise explained(error, f"asking for {name}", region, session.redact) from None  # its text may hold secrets
     if device.aws_session is not session:

@@ -22,7 +22,7 @@ from qdeq.errors import BackendError
 
 T = TypeVar("T")
 
-POLLS_PER_SECOND = 50.0
+POLLS_PER_SECOND = 90.0
 """GetQuantumTask calls; an account may make 100 a second."""
 FIRST_TRIES = 4
 """Tries of the calls before the first task: what is wrong then is rather the configuration than the service."""
