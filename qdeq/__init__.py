@@ -25,12 +25,13 @@ if TYPE_CHECKING:
     )
     from qdeq.backends import Backend, Capabilities, ShotKey, get_backend
     from qdeq.budget import Budget, spending
-    from qdeq.circuit import AmplitudeEncoding, Circuit, Gate, Input, Weight
+    from qdeq.circuit import AmplitudeEncoding, Channel, Circuit, Gate, Input, ReadoutError, Weight
     from qdeq.data import load_dataset, prepare
     from qdeq.equilibrium import Equilibrated, Equilibrium
     from qdeq.errors import ConvergenceWarning, QdeqError
     from qdeq.injection import InjectedFunction, upsample
     from qdeq.models import Prediction, QDEQClassifier, QuantumFunction
+    from qdeq.noise import NoiseModel
     from qdeq.observables import PauliString, PauliSum, X, Y, Z
     from qdeq.solvers import (
         Anderson,
@@ -64,12 +65,13 @@ _MODULE_OF = {
         ),
         "qdeq.backends": ("Backend", "Capabilities", "ShotKey", "get_backend"),
         "qdeq.budget": ("Budget", "spending"),
-        "qdeq.circuit": ("AmplitudeEncoding", "Circuit", "Gate", "Input", "Weight"),
+        "qdeq.circuit": ("AmplitudeEncoding", "Channel", "Circuit", "Gate", "Input", "ReadoutError", "Weight"),
         "qdeq.data": ("load_dataset", "prepare"),
         "qdeq.equilibrium": ("Equilibrated", "Equilibrium"),
         "qdeq.errors": ("ConvergenceWarning", "QdeqError"),
         "qdeq.injection": ("InjectedFunction", "upsample"),
         "qdeq.models": ("Prediction", "QDEQClassifier", "QuantumFunction"),
+        "qdeq.noise": ("NoiseModel",),
         "qdeq.observables": ("PauliString", "PauliSum", "X", "Y", "Z"),
         "qdeq.solvers": (
             "Anderson",
@@ -99,6 +101,7 @@ __all__ = [
     "Broyden",
     "Budget",
     "Capabilities",
+    "Channel",
     "Circuit",
     "ConvergenceWarning",
     "DenseAdjoint",
@@ -115,6 +118,7 @@ __all__ = [
     "Naive",
     "Newton",
     "NewtonKrylov",
+    "NoiseModel",
     "PauliString",
     "PauliSum",
     "PhantomAdjoint",
@@ -122,6 +126,7 @@ __all__ = [
     "QDEQClassifier",
     "QdeqError",
     "QuantumFunction",
+    "ReadoutError",
     "RunSummary",
     "ShotKey",
     "Solution",

@@ -121,10 +121,15 @@ class Circuit:
         """All operations but the amplitude encoding: gates and noise, in time order."""
         return tuple(operation for operation in self.operations if not isinstance(operation, AmplitudeEncoding))
 
+    @cached_property
+    def channels(self) -> tuple[Channel, ...]:
+        """The noise on gates, in time order."""
+        return tuple(operation for operation in self.operations if isinstance(operation, Channel))
+
     @property
     def noisy(self) -> bool:
         """Whether there is any noise, on gates or on the measurement."""
-        return len(self.body) > len(self.gates) or bool(self.readout)
+        return bool(self.channels or self.readout)
 
     @cached_property
     def num_inputs(self) -> int:

@@ -9,11 +9,14 @@ import torch
 from torch import Tensor
 
 from qdeq.jacobians import jacobian
+from qdeq.seeds import Share, draw
 
 
-def keep_mask(like: Tensor, probability: float, generator: torch.Generator | None = None) -> Tensor:
+def keep_mask(
+    like: Tensor, probability: float, generator: torch.Generator | None = None, share: Share | None = None
+) -> Tensor:
     """Return a mask of the shape of ``like``: 0 with the given probability, else ``1 / (1 - probability)``."""
-    kept = torch.rand(like.shape, generator=generator, device=like.device, dtype=like.dtype) >= probability
+    kept = draw(torch.rand, like, generator, share) >= probability
     return kept.to(like) / (1 - probability)
 
 

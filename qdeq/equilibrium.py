@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from qdeq.adjoints import Adjoint, AdjointRecord, DenseAdjoint, SolverPath, UnrolledAdjoint, attach
 from qdeq.errors import ConvergenceError, ConvergenceWarning, SolverError
 from qdeq.jacobians import hutchinson_norm, jacobian, squared_norm
+from qdeq.seeds import Share, draw
 from qdeq.solvers import Broyden, CompositeSolver, GrowingShots, Naive, Solution, Solver, Status, solve, solve_in_turn
 
 OnFailure = Literal["warn", "raise", "fallback"]
@@ -127,6 +128,7 @@ class Equilibrium(nn.Module):
         args: Sequence[Tensor] = (),
         *,
         generator: torch.Generator | None = None,
+        share: Share | None = None,
     ) -> Equilibrated:
         """Return the equilibrium of ``f(y, *args)``.
 
@@ -136,6 +138,7 @@ class Equilibrium(nn.Module):
             y0: ``[B, *S]``, first iterate.
             args: Tensors with the batch first; a converged sample's rows are left out of later calls.
             generator: Source of the Hutchinson vector.
+            share: Which part of a batch these samples are, where processes share it.
 
         Raises:
             ConvergenceError: A sample failed and ``on_failure`` is ``"raise"``.
@@ -152,7 +155,11 @@ class Equilibrium(nn.Module):
             path = SolverPath(self.solver, y0, solution.steps, at_the_last)
             value = attach(f, solution.value, args, self.adjoint, self.on_failure, record, usable, path)
             if self.training and self.jacobian_weight > 0:
-                penalty = self._penalty(f, solution.value[usable], tuple(arg[usable] for arg in args), generator)
+                rows = tuple(arg[usable] for arg in args)
+                probe = None
+                if self.jacobian_estimate == "hutchinson":  # drawn for all, so that a sample's is its own
+                    probe = draw(torch.randn, y0, generator, share)[usable]
+                penalty = self._penalty(f, solution.value[usable], rows, probe)
         return Equilibrated(
             value,
             solution.evaluations,
@@ -207,15 +214,15 @@ class Equilibrium(nn.Module):
         return solution
 
     def _penalty(
-        self, f: Callable[..., Tensor], y: Tensor, args: tuple[Tensor, ...], generator: torch.Generator | None
+        self, f: Callable[..., Tensor], y: Tensor, args: tuple[Tensor, ...], probe: Tensor | None
     ) -> Tensor:
         """Return the mean of ``||J||_F² / N`` at the (constant) equilibrium, as in Bai et al., ICML 2021."""
         if not len(y):
             return y.new_zeros(())
-        if self.jacobian_estimate == "exact":
+        if probe is None:
             norm = squared_norm(jacobian(f, y, args, create_graph=True))
         else:
-            norm = hutchinson_norm(f, y, args, generator=generator, create_graph=True)
+            norm = hutchinson_norm(f, y, args, probe=probe, create_graph=True)
         return norm.mean() / y[0].numel()
 
 

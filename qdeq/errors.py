@@ -6,7 +6,11 @@ A message has one or two lines: what is wrong and where, then how to mend it. Th
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
+
+_HIDDEN = {"Cc", "Cs", "Zl", "Zp"}  # control characters, halves of surrogate pairs, separators of lines and paragraphs
+_REORDERING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # bidirectional controls
 
 
 class QdeqError(Exception):
@@ -67,6 +71,18 @@ class PluginError(QdeqError, RuntimeError):
 
 class ConvergenceWarning(UserWarning):
     """A solve failed for some samples, whose best iterate is used."""
+
+
+def printable(text: str, most: int = 400) -> str:
+    """Return what may stand in a message: control characters escaped, and a long text without its middle."""
+    if len(text) > most:
+        text = f"{text[: most // 2]} ... {text[-most // 4 :]}"
+    return "".join(repr(character)[1:-1] if is_hidden(character) else character for character in text)
+
+
+def is_hidden(character: str) -> bool:
+    """Whether a character may not stand in a message: it is none that is seen, or it makes text look like another."""
+    return unicodedata.category(character) in _HIDDEN or character in _REORDERING
 
 
 def did_you_mean(word: object, allowed: Iterable[str]) -> str:

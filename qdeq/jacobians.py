@@ -97,14 +97,16 @@ def hutchinson_norm(
     y: Tensor,
     args: Sequence[Tensor] = (),
     *,
-    generator: torch.Generator | None = None,
+    probe: Tensor | None = None,
     create_graph: bool = False,
 ) -> Tensor:
     """Return an unbiased estimate ``[B]`` of ``||J||_F²`` from one random vector: ``||εᵀJ||²``, ε standard normal.
 
+    ε is ``probe``, of y's shape, and drawn from PyTorch's global generator if it is not given.
+
     M. F. Hutchinson, Commun. Stat. Simul. Comput. 18 (1989); for DEQs, S. Bai et al., ICML 2021.
     """
-    probe = torch.randn(y.shape, generator=generator, device=y.device, dtype=y.dtype)
+    probe = torch.randn_like(y) if probe is None else probe
     return vjp(f, y, probe, args, create_graph=create_graph).flatten(1).square().sum(dim=1)
 
 

@@ -18,7 +18,7 @@ from qdeq.errors import CircuitError
 from qdeq.injection import upsample
 from qdeq.jacobians import jacobian
 from qdeq.observables import Observable, Z
-from qdeq.seeds import draw_seed, torch_generator
+from qdeq.seeds import Share, draw_seed, torch_generator
 
 
 @dataclass(frozen=True)
@@ -145,6 +145,7 @@ class QDEQClassifier(nn.Module):
         y0: Tensor | None = None,
         generator: torch.Generator | None = None,
         key: ShotKey | None = None,
+        share: Share | None = None,
     ) -> Prediction:
         """Classify features.
 
@@ -155,6 +156,7 @@ class QDEQClassifier(nn.Module):
             generator: In training, one number is drawn from it; it names the streams of the state's mask, of the
                 read-out's mask and of the Jacobian's random vector, which do not depend on each other.
             key: Names the streams of the shots; the same key gives the same shots.
+            share: Which part of a batch these samples are, where processes share it: masks are those of the whole.
 
         Raises:
             CircuitError: Features of another number or precision than the model's.
@@ -175,12 +177,12 @@ class QDEQClassifier(nn.Module):
             return torch_generator(seed, name, device=x.device)
 
         if self.training and self.state_dropout:
-            f, rows = MaskedState(f), (keep_mask(y0, self.state_dropout, stream("state-dropout")), *rows)
+            f, rows = MaskedState(f), (keep_mask(y0, self.state_dropout, stream("state-dropout"), share), *rows)
         if chosen is None:
-            found = self.equilibrium(f, y0, rows, generator=stream("jacobian") if self.training else None)
+            found = self.equilibrium(f, y0, rows, generator=stream("jacobian") if self.training else None, share=share)
         else:
             found = self.equilibrium.direct(f, y0, rows, layers=chosen)
         z = upsample(found.value, self.readout.in_features)
         if self.training and self.dropout:
-            z = z * keep_mask(z, self.dropout, stream("dropout"))
+            z = z * keep_mask(z, self.dropout, stream("dropout"), share)
         return Prediction(self.readout(torch.relu(z)), found, f, rows, frozen.compiled)

@@ -189,7 +189,7 @@ Operation = Gate | Channel | AmplitudeEncoding
 def _wires(name: str, qubits: int | Iterable[int], count: int) -> tuple[int, ...]:
     wires = tuple(whole(qubit, f"qubit of {name}", 0, MAX_QUBITS - 1) for qubit in _listed(qubits))
     if len(wires) != count or len(set(wires)) != len(wires):
-        raise CircuitError(f"{name} acts on {count} different qubits, not on {list(wires)}")
+        raise CircuitError(f"{name} acts on {count} different qubits, not on {_shown(list(wires))}")
     return wires
 
 

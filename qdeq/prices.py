@@ -21,19 +21,23 @@ PRICES_AS_OF = "2025"
 SMALL_REGISTER = 18
 """A simulation of so many qubits is taken to stay within twice the minimum that is billed; each more doubles it."""
 
+LARGEST = 1e9
+"""Dollars or seconds; beyond, a sum of costs is no 64-bit number."""
+
 
 class Price(BaseModel):
     """The price of a task on one device: a fee, so much a shot, and so much a minute of simulation."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    per_task: float = Field(0.0, ge=0, description="Fee of a task [USD].")
-    per_shot: float = Field(0.0, ge=0, description="Price of a shot [USD].")
-    per_minute: float = Field(0.0, ge=0, description="Price of a minute of simulation [USD].")
-    minimum_seconds: float = Field(0.0, ge=0, description="Time that is billed at least for a task [s].")
+    per_task: float = Field(0.0, ge=0, le=LARGEST, description="Fee of a task [USD].")
+    per_shot: float = Field(0.0, ge=0, le=LARGEST, description="Price of a shot [USD].")
+    per_minute: float = Field(0.0, ge=0, le=LARGEST, description="Price of a minute of simulation [USD].")
+    minimum_seconds: float = Field(0.0, ge=0, le=LARGEST, description="Time that is billed at least for a task [s].")
     longest_seconds: float | None = Field(
         None,
         gt=0,
+        le=LARGEST,
         description="Time that no task is expected to exceed [s], for upper bounds; null for twice the minimum, "
         f"doubled by every qubit beyond {SMALL_REGISTER}.",
     )

@@ -13,9 +13,10 @@ from typing import Any
 
 from qdeq.channels import CHANNELS
 from qdeq.circuit import Circuit
-from qdeq.errors import CircuitError
+from qdeq.errors import CircuitError, printable
 from qdeq.operations import AmplitudeEncoding, Angle, Channel, Gate, Input, Operation, ReadoutError, Weight
 
+_LONGEST_NAME = 64
 _KINDS: dict[str, type[Input] | type[Weight]] = {"input": Input, "weight": Weight}
 
 
@@ -39,9 +40,9 @@ def circuit_from_json(text: str) -> Circuit:
         CircuitError: The text is not a circuit.
     """
     try:
-        data = json.loads(text)
+        data = json.loads(text, object_pairs_hook=_each_key_once, parse_constant=_no_constant)
     except (TypeError, ValueError, RecursionError) as error:
-        raise CircuitError(f"not a circuit: invalid JSON ({error})") from error
+        raise CircuitError(f"not a circuit: invalid JSON ({printable(str(error))})") from error
     if not isinstance(data, dict) or data.get("format") != "qdeq-circuit" or data.get("version") != 1:
         raise CircuitError('not a circuit: expected {"format": "qdeq-circuit", "version": 1, ...}')
     operations = data.get("operations")
@@ -53,6 +54,17 @@ def circuit_from_json(text: str) -> Circuit:
         tuple(_operation_from_data(item, at) for at, item in enumerate(operations)),
         _readout_from_data(data.get("readout", [])),
     )
+
+
+def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key stands twice")
+    return found
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number")
 
 
 def _readout_from_data(data: Any) -> tuple[ReadoutError, ...]:
@@ -80,13 +92,15 @@ def _operation_from_data(data: Any, position: int) -> Operation:
     if not isinstance(data, list) or len(data) != 3:
         raise CircuitError(f"operation {position}: expected [name, qubits, angles]")
     name, first, second = data
+    if not isinstance(name, str) or len(name) > _LONGEST_NAME:
+        raise CircuitError(f"operation {position}: a gate's name is a text of at most {_LONGEST_NAME} characters")
     if name == "AmplitudeEncoding":
         if second is not None and not isinstance(second, list):
             raise CircuitError(f"operation {position}: the values of AmplitudeEncoding must be a list or null")
         return AmplitudeEncoding(first, None if second is None else tuple(second))
-    if isinstance(name, str) and name in CHANNELS and isinstance(first, list):
+    if name in CHANNELS and isinstance(first, list):
         return Channel(name, first, second)
-    if not isinstance(name, str) or not isinstance(first, list) or not isinstance(second, list):
+    if not isinstance(first, list) or not isinstance(second, list):
         raise CircuitError(f"operation {position}: expected [name, qubits, angles]")
     return Gate(name, first, [_angle_from_data(angle, position) for angle in second])
 

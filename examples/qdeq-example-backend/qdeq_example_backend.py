@@ -33,7 +33,7 @@ class ExampleBackend(CircuitBackend):
     @property
     def capabilities(self) -> Capabilities:
         """What it can do; shots are drawn by qdeq from the exact probabilities."""
-        return Capabilities(shots=True, seedable=True, precision="float64", max_qubits=self.max_qubits)
+        return Capabilities(shots=True, readout=True, seedable=True, precision="float64", max_qubits=self.max_qubits)
 
     @property
     def gives(self) -> Literal["amplitudes", "probabilities"]:

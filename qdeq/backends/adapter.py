@@ -61,7 +61,8 @@ class CircuitBackend(Backend):
 
         The circuits are all on the same register. Gates in :attr:`lacks` do not occur. An amplitude encoding may stand
         first, with its values bound; ``circuit.prepared()`` writes it out as gates for targets without state
-        preparation. Noise channels occur where :attr:`capabilities` has noise; readout errors are added afterwards.
+        preparation. Noise channels occur where :attr:`capabilities` has noise. Readout errors are added afterwards:
+        declare them (``readout``) for amplitudes and probabilities alike.
         """
 
     def evaluate(
@@ -104,10 +105,12 @@ class CircuitBackend(Backend):
         shape = (len(circuits), len(inputs), 2 ** circuits[0].num_qubits)
         if self.gives == "amplitudes":
             states = self.execute(bound)
-            return [(np.abs(rotate(states, group)) ** 2).reshape(shape) for group in groups]
-        requests = [circuit + measured_in(group, circuit.num_qubits) for group in groups for circuit in bound]
-        outcomes = torch.from_numpy(self.execute(requests).reshape(len(groups), *shape))
-        return list(read_out(outcomes, circuits[0].readout).numpy())
+            outcomes = np.stack([np.abs(rotate(states, group)) ** 2 for group in groups])
+        else:
+            requests = [circuit + measured_in(group, circuit.num_qubits) for group in groups for circuit in bound]
+            outcomes = self.execute(requests)
+        read = read_out(torch.from_numpy(outcomes.reshape(len(groups), *shape)), circuits[0].readout)
+        return list(read.numpy())
 
     def execute(self, circuits: Sequence[Circuit]) -> np.ndarray:
         """Run bound circuits, each distinct one once, on this backend's workers; ``[N, 2^n]``."""

@@ -29,6 +29,8 @@ class Capabilities:
         exact: Expectations without sampling error.
         shots: Expectations estimated from a finite number of measurements.
         noise: Noise channels on gates, and readout errors.
+        noise_needs_shots: Channels on gates only under shots: a random trajectory each, and no exact expectations.
+        readout: Readout errors, where there are no channels on gates.
         gradients: Gradients that it has natively, e.g. ``{"backprop"}``; empty for none.
         batching: One call evaluates many samples together.
         remote: Runs outside this machine.
@@ -42,6 +44,8 @@ class Capabilities:
     exact: bool = True
     shots: bool = False
     noise: bool = False
+    noise_needs_shots: bool = False
+    readout: bool = False
     gradients: frozenset[str] = frozenset()
     batching: bool = False
     remote: bool = False
@@ -50,6 +54,11 @@ class Capabilities:
     max_noisy_qubits: int | None = None
     seedable: bool = False
     precision: str = "inputs"
+
+    @property
+    def exact_noise(self) -> bool:
+        """Whether there are exact expectations under noise on gates."""
+        return self.exact and self.noise and not self.noise_needs_shots
 
 
 @dataclass(frozen=True)
@@ -262,14 +271,8 @@ class Backend(ABC):
                 f"backend {self.name!r} takes at most {can.max_qubits} qubits, not {circuit.num_qubits}: "
                 f"a state of {circuit.num_qubits} qubits takes {memory} per sample"
             )
-        if circuit.noisy and not can.noise:
-            raise UnsupportedError(f"backend {self.name!r} has no noise; leave noise out{backends_with('noise')}")
-        if circuit.noisy and can.max_noisy_qubits is not None and circuit.num_qubits > can.max_noisy_qubits:
-            memory = _readable(8 * 4.0**circuit.num_qubits)
-            raise UnsupportedError(
-                f"backend {self.name!r} takes at most {can.max_noisy_qubits} qubits under noise, not "
-                f"{circuit.num_qubits}: a density matrix of {circuit.num_qubits} qubits takes {memory} per sample"
-            )
+        if circuit.noisy:
+            self._check_noise(circuit, shots)
         if self.gradient == "native" and not can.gradients:
             raise UnsupportedError(
                 f"backend {self.name!r} has no native gradient; use gradient: auto or parameter-shift"
@@ -295,6 +298,28 @@ class Backend(ABC):
         if inputs is not None and (inputs.dim() != 2 or inputs.shape[1] < circuit.num_inputs):
             raise CircuitError(
                 f"the circuit takes inputs of shape [batch, {circuit.num_inputs}], not {list(inputs.shape)}"
+            )
+
+    def _check_noise(self, circuit: Circuit, shots: int | None) -> None:
+        can = self.capabilities
+        if circuit.channels and not can.noise:
+            raise UnsupportedError(f"backend {self.name!r} has no noise; leave noise out{backends_with('noise')}")
+        if circuit.readout and not (can.noise or can.readout):
+            raise UnsupportedError(
+                f"backend {self.name!r} has no readout errors; leave them out{backends_with('readout')}"
+            )
+        if not circuit.channels:
+            return
+        if can.noise_needs_shots and shots is None:
+            raise UnsupportedError(
+                f"backend {self.name!r} runs a random trajectory for each shot under noise, and has no exact "
+                f"expectations then; give a number of shots{backends_with('exact_noise')}"
+            )
+        if can.max_noisy_qubits is not None and circuit.num_qubits > can.max_noisy_qubits:
+            memory = _readable(8 * 4.0**circuit.num_qubits)
+            raise UnsupportedError(
+                f"backend {self.name!r} takes at most {can.max_noisy_qubits} qubits under noise, not "
+                f"{circuit.num_qubits}: a density matrix of {circuit.num_qubits} qubits takes {memory} per sample"
             )
 
 

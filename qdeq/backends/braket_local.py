@@ -63,7 +63,13 @@ class BraketLocalBackend(CircuitBackend):
 
     name = "braket-local"
     version = _VERSION
-    capabilities = Capabilities(shots=True, seedable=True, precision="float64", max_qubits=24)  # 256 MiB a state
+    capabilities = Capabilities(
+        shots=True,
+        readout=True,
+        seedable=True,
+        precision="float64",
+        max_qubits=24,  # 256 MiB a state
+    )
     gives = "amplitudes"
     lacks = LACKS
 
@@ -83,7 +89,14 @@ class BraketLocalDensityBackend(CircuitBackend):
 
     name = "braket-local-dm"
     version = _VERSION
-    capabilities = Capabilities(shots=True, noise=True, seedable=True, precision="float64", max_qubits=12)  # 256 MiB
+    capabilities = Capabilities(
+        shots=True,
+        noise=True,
+        readout=True,
+        seedable=True,
+        precision="float64",
+        max_qubits=12,  # 256 MiB
+    )
     gives = "probabilities"
     lacks = LACKS
 

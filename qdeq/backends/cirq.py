@@ -77,7 +77,13 @@ class CirqBackend(CircuitBackend):
 
     name = "cirq"
     version = f"cirq {cirq.__version__}"
-    capabilities = Capabilities(shots=True, seedable=True, precision="float64", max_qubits=24)  # 256 MiB a state
+    capabilities = Capabilities(
+        shots=True,
+        readout=True,
+        seedable=True,
+        precision="float64",
+        max_qubits=24,  # 256 MiB a state
+    )
     gives = "amplitudes"
     lacks = LACKS
 
@@ -94,7 +100,14 @@ class CirqDensityBackend(CircuitBackend):
 
     name = "cirq-dm"
     version = f"cirq {cirq.__version__}"
-    capabilities = Capabilities(shots=True, noise=True, seedable=True, precision="float64", max_qubits=12)  # 256 MiB
+    capabilities = Capabilities(
+        shots=True,
+        noise=True,
+        readout=True,
+        seedable=True,
+        precision="float64",
+        max_qubits=12,  # 256 MiB
+    )
     gives = "probabilities"
     lacks = LACKS
 

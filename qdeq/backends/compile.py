@@ -7,7 +7,7 @@ The encoder's states span a few columns. A backend runs the ansatz on those; the
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 
 import torch
@@ -16,7 +16,8 @@ from torch import Tensor
 from qdeq.backends.base import FrozenFunction
 from qdeq.backends.product_form import ProductEncoding, ProductForm
 from qdeq.backends.quadratic_form import QuadraticForm
-from qdeq.circuit import Channel, Circuit, Gate, Input
+from qdeq.backends.readout import read_as
+from qdeq.circuit import Channel, Circuit, Gate, Input, ReadoutError
 from qdeq.gates import GATES
 from qdeq.observables import (
     BASIS_GATES,
@@ -29,6 +30,8 @@ from qdeq.observables import (
 
 MAX_PRODUCT = 4096
 """Largest ``prod(sizes)`` of a product form; beyond it, propagating the states themselves costs less."""
+MAX_NOISY_PRODUCT = 4**10
+"""The same for a circuit with noise, whose states are density matrices of 4^n entries."""
 MAX_COLUMNS = 1024
 """Most columns that the ansatz is run on."""
 UNSHARED_QUBITS = 6
@@ -86,7 +89,7 @@ def analyse(circuit: Circuit) -> Analysis | None:
     size = 1
     for _, sequence in product:
         size *= 3 if len(sequence) == 1 else 4
-    if size > MAX_PRODUCT or 2 ** len(product) > MAX_COLUMNS:
+    if size > (MAX_NOISY_PRODUCT if circuit.channels else MAX_PRODUCT) or 2 ** len(product) > MAX_COLUMNS:
         return None
     return Analysis(tuple(operation for operation in circuit.body if operation not in moving), product=product)
 
@@ -104,10 +107,10 @@ def compile_columns(
         like: A tensor of the wanted real type, on the wanted device.
     """
     if analysis.amplitude is not None:
-        return QuadraticForm(_forms(columns, observables, circuit.num_qubits, real=True))
+        return QuadraticForm(_forms(columns, observables, circuit, real=True))
     encoding = product_encoding(circuit, like.dtype, like.device)
     real = all(size == 3 for size in encoding.sizes)
-    forms = _forms(columns * _column_phases(analysis).to(columns), observables, circuit.num_qubits, real=real)
+    forms = _forms(columns * _column_phases(analysis).to(columns), observables, circuit, real=real)
     return ProductForm(_bloch_tensor(forms, encoding), encoding)
 
 
@@ -201,12 +204,12 @@ def _density_basis(size: int) -> Tensor:
     return torch.stack([0.5 * pauli.T.reshape(4) for pauli in paulis])
 
 
-def _forms(columns: Tensor, observables: Sequence[Observable], num_qubits: int, *, real: bool) -> Tensor:
-    """Return ``M† O M`` ``[O, d, d]`` of columns M ``[2^n, d]``; its real part where ``real``."""
+def _forms(columns: Tensor, observables: Sequence[Observable], circuit: Circuit, *, real: bool) -> Tensor:
+    """Return ``M† O M`` ``[O, d, d]`` of columns M ``[2^n, d]``, O as it is read; its real part where ``real``."""
     total: Tensor | None = None
     for group in measurement_groups(observables):
         rotated = rotate_basis(columns, group)
-        strings = _diagonal_forms(rotated, group.strings, num_qubits, real=real)
+        strings = _diagonal_forms(rotated, group.strings, circuit, real=real)
         coefficients = torch.from_numpy(group.coefficients).to(dtype=strings.dtype, device=strings.device)
         part = torch.tensordot(coefficients, strings, dims=1)
         total = part if total is None else total + part
@@ -225,20 +228,26 @@ def rotate_basis(columns: Tensor, group: MeasurementGroup) -> Tensor:
 
 @lru_cache(maxsize=256)
 @torch.inference_mode(False)
-def _signs(strings: tuple[PauliString, ...], first: int, width: int) -> Tensor:
-    """Return the strings' eigenvalues ``[K, 2^width]`` on the qubits ``first`` to ``first + width - 1``."""
+def _values_read(strings: tuple[PauliString, ...], readout: tuple[ReadoutError, ...], first: int, width: int) -> Tensor:
+    """Return the mean eigenvalues ``[K, 2^width]`` that are read on the qubits ``first`` to ``first + width - 1``.
+
+    Without readout errors they are 1 and -1.
+    """
     supports = [[qubit - first for qubit, _ in string.factors] for string in strings]
-    return torch.from_numpy(eigenvalue_signs(supports, width).T.copy())
+    signs = torch.from_numpy(eigenvalue_signs(supports, width).T.copy())
+    inside = [error for error in readout if first <= error.qubit < first + width]
+    return read_as(signs, [replace(error, qubit=error.qubit - first) for error in inside])
 
 
-def _diagonal_forms(columns: Tensor, strings: Sequence[PauliString], num_qubits: int, *, real: bool) -> Tensor:
-    """Return ``M† Z_s M`` ``[K, d, d]`` for strings that are diagonal in this basis.
+def _diagonal_forms(columns: Tensor, strings: Sequence[PauliString], circuit: Circuit, *, real: bool) -> Tensor:
+    """Return ``M† Z_s M`` ``[K, d, d]`` for strings that are diagonal in this basis, as they are read.
 
     A string within one half of the register only needs the Gram matrices of the blocks that this half's bits cut M
     into, and all such strings share them: two passes over M instead of one for each observable.
     """
+    num_qubits = circuit.num_qubits
     if num_qubits <= UNSHARED_QUBITS:  # too small for sharing to save anything
-        signs = _signs(tuple(strings), 0, num_qubits)
+        signs = _values_read(tuple(strings), circuit.readout, 0, num_qubits)
         if real:
             stacked = torch.cat([columns.real, columns.imag])
             return stacked.mT @ (signs.to(stacked).repeat(1, 2)[:, :, None] * stacked)
@@ -259,7 +268,7 @@ def _diagonal_forms(columns: Tensor, strings: Sequence[PauliString], num_qubits:
     ):
         if not chosen:
             continue
-        signs = _signs(tuple(strings[k] for k in chosen), first, width)
+        signs = _values_read(tuple(strings[k] for k in chosen), circuit.readout, first, width)
         if blocks.shape[1] == 1:  # no sharing: weigh the rows, one product for each string
             weighed = signs.to(columns)[:, :, None] * columns
             parts.append(_real_product(columns[None], weighed) if real else columns.mH @ weighed)

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from torch import Tensor
@@ -101,8 +101,27 @@ class ExecutionPlan:
         return run_parallel(backend, self.circuits)[self.rows]
 
 
-def run_parallel(backend: CircuitBackend, circuits: Sequence[Circuit]) -> np.ndarray:
-    """Run bound circuits on the backend's workers; with one worker, here.
+class Runner(Protocol):
+    """What jobs are spread over workers for: a backend and its bound circuits, for one."""
+
+    @property
+    def name(self) -> str:
+        """The backend's name."""
+
+    @property
+    def workers(self) -> int:
+        """Processes that jobs are spread over."""
+
+    @property
+    def ray_address(self) -> str | None:
+        """Address of a Ray cluster; None for this machine."""
+
+    def run(self, circuits: Sequence[Any]) -> np.ndarray:
+        """Run jobs and return one row for each."""
+
+
+def run_parallel(backend: Runner, circuits: Sequence[Any]) -> np.ndarray:
+    """Run bound circuits, or other jobs of a backend, on its workers; with one worker, here.
 
     A worker that dies takes its chunks with it: they are redone once, then the failure is reported.
     """
@@ -125,7 +144,7 @@ def run_parallel(backend: CircuitBackend, circuits: Sequence[Circuit]) -> np.nda
     raise AssertionError("unreachable")
 
 
-def _map(backend: CircuitBackend, chunks: Sequence[Sequence[Circuit]], workers: int) -> list[np.ndarray]:
+def _map(backend: Runner, chunks: Sequence[Sequence[Any]], workers: int) -> list[np.ndarray]:
     import joblib
 
     if backend.ray_address is None:
@@ -143,6 +162,6 @@ def _map(backend: CircuitBackend, chunks: Sequence[Sequence[Circuit]], workers: 
         return list(joblib.Parallel()(joblib.delayed(_run_chunk)(backend, chunk) for chunk in chunks))
 
 
-def _run_chunk(backend: CircuitBackend, circuits: Sequence[Circuit]) -> np.ndarray:
+def _run_chunk(backend: Runner, circuits: Sequence[Any]) -> np.ndarray:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # the workers share the cores already
     return backend.run(circuits)

@@ -46,7 +46,8 @@ def observable_read(observable: Observable, errors: Sequence[ReadoutError]) -> O
         read = PauliSum(((coefficient, PauliString()),))
         for qubit, letter in string.factors:
             a, b = flips.get(qubit, (0.0, 0.0))
-            read = read @ PauliSum(((1 - a - b, PauliString(((qubit, letter),))), (b - a, PauliString())))
+            bias = ((b - a, PauliString()),) if a != b else ()
+            read = read @ PauliSum(((1 - a - b, PauliString(((qubit, letter),))), *bias))
         total = total + read
     return total
 

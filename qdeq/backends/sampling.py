@@ -38,6 +38,11 @@ class ShotKey:
         """Return the key for some rows of the batch."""
         return replace(self, samples=tuple(rows if self.samples is None else [self.samples[row] for row in rows]))
 
+    def check(self, batch: int) -> None:
+        """Raise a :class:`~qdeq.errors.CircuitError` unless the key names as many samples as the batch has."""
+        if self.samples is not None and len(self.samples) != batch:
+            raise CircuitError(f"the shot key names {len(self.samples)} samples, but the batch has {batch}")
+
     def stream(self, row: int, group: int, part: int = 0) -> str:
         """Return the name of the stream for one row, one measurement group and one circuit of the evaluation."""
         sample = row if self.samples is None else self.samples[row]
@@ -106,8 +111,7 @@ def sample_expectations(
     variance: np.ndarray | None = None
     for number, group in enumerate(measurement_groups(observables)):
         exact = probabilities(group).detach().double().cpu().numpy()
-        if key.samples is not None and len(key.samples) != len(exact):
-            raise CircuitError(f"the shot key names {len(key.samples)} samples, but the batch has {len(exact)}")
+        key.check(len(exact))
         record_shots(shots * len(exact))
         exact = exact / exact.sum(axis=1, keepdims=True)
         unusable = np.flatnonzero(~np.isfinite(exact).all(axis=1))

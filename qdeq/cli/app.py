@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from qdeq.spec import ExperimentSpec
 
-BAD_INPUT, OUT_OF_BUDGET, INTERRUPTED = 2, 3, 130
-"""Exit codes: an error that qdeq raised on purpose; a budget that ended a run; Ctrl-C (128 + SIGINT, as in shells)."""
+BAD_INPUT, OUT_OF_BUDGET, INTERRUPTED, TERMINATED = 2, 3, 130, 143
+"""Exit codes: an error that qdeq raised on purpose; a budget that ended a run; Ctrl-C and SIGTERM (as in shells)."""
 
 _SECTIONS = {DataError: "data", CircuitError: "model", UnsupportedError: "backend"}
 
@@ -40,7 +40,8 @@ class _Group(TyperGroup):
             if ctx.params.get("debug"):
                 traceback.print_exc()
             typer.echo(f"\n{interrupt}" if str(interrupt) else "\ninterrupted", err=True)
-            raise typer.Exit(INTERRUPTED) from interrupt
+            terminated = type(interrupt).__name__ == "TrainingTerminated"  # by name: importing it would load PyTorch
+            raise typer.Exit(TERMINATED if terminated else INTERRUPTED) from interrupt
 
 
 app = typer.Typer(
@@ -61,6 +62,7 @@ Assignments = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Change the experiment, e.g. training.epochs=5; may be repeated."),
 ]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N.")]
+Checkpoint = Annotated[str, typer.Option(help="Which weights of a run: best, last, or one like step-00000120.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 
 
@@ -88,50 +90,6 @@ def _options(
 
 
 @app.command()
-def train(
-    config: Config,
-    backend: Backend = None,
-    solver: Solver = None,
-    assignments: Assignments = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the run.", show_default="runs/NAME")] = None,
-    device: Device = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a run that lies in the folder.")] = False,
-    quiet: Quiet = False,
-) -> None:
-    """Train an experiment, and report on its best checkpoint."""
-    spec = _load(config, backend, solver, device, assignments)
-
-    from qdeq.reports.tables import summary_table
-    from qdeq.training import Progress
-    from qdeq.training import train as run
-    from qdeq.training.display import make_progress
-
-    console = _console()
-    progress = Progress() if quiet else make_progress(console)
-    with _named(config):
-        summary = run(spec, out or Path("runs") / spec.name, force=force, progress=progress)
-    if not quiet:
-        console.print()
-        console.print(summary_table(summary))
-
-
-@app.command(name="eval")
-def evaluate(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, e.g. runs/digits.", show_default=False)],
-    checkpoint: Annotated[Literal["best", "last"], typer.Option(help="Which weights.")] = "best",
-    device: Device = None,
-) -> None:
-    """Evaluate a saved run on its validation and test images; nothing is written."""
-    from qdeq.reports.tables import evaluation_table
-    from qdeq.training import evaluate_run
-    from qdeq.training.environment import convergence_warnings_once
-
-    with _named(run / "spec.yaml"), convergence_warnings_once(lambda message: typer.echo(message, err=True)):
-        evaluation = evaluate_run(run, checkpoint=checkpoint, device=device)
-    _console().print(evaluation_table(evaluation))
-
-
-@app.command()
 def show(
     config: Config,
     backend: Backend = None,
@@ -139,12 +97,12 @@ def show(
     assignments: Assignments = None,
 ) -> None:
     """Show what a file describes: all settings, the circuit, its depth, and the parameters."""
-    spec = _load(config, backend, solver, None, assignments)
+    spec = load(config, backend, solver, None, assignments)
 
     from qdeq.reports.experiment import experiment_report
 
-    console = _console()
-    with _named(config):
+    console = make_console()
+    with named(config):
         report = experiment_report(spec, width=console.width)
     console.print(report)
 
@@ -165,7 +123,7 @@ def solvers() -> None:
     from qdeq.plugins import SOLVERS
     from qdeq.reports.plugins import plugin_table
 
-    _console().print(plugin_table(SOLVERS))
+    make_console().print(plugin_table(SOLVERS))
 
 
 @app.command()
@@ -174,10 +132,10 @@ def backends() -> None:
     from qdeq.plugins import BACKENDS
     from qdeq.reports.plugins import plugin_table
 
-    _console().print(plugin_table(BACKENDS))
+    make_console().print(plugin_table(BACKENDS))
 
 
-def _load(
+def load(
     config: Path, backend: str | None, solver: str | None, device: str | None, assignments: list[str] | None
 ) -> ExperimentSpec:
     """Read the experiment; the shorthands come first, so that an assignment can refine them."""
@@ -188,7 +146,7 @@ def _load(
 
 
 @contextmanager
-def _named(file: Path) -> Iterator[None]:
+def named(file: Path) -> Iterator[None]:
     """Put the file and the section in front of an error that only the data or the circuit could bring to light."""
     try:
         yield
@@ -197,7 +155,7 @@ def _named(file: Path) -> Iterator[None]:
         raise type(error)(f"{file}: {section}: {error}") from error
 
 
-def _console() -> Console:
+def make_console() -> Console:
     """Return where results go: plain text unless it is a terminal, whatever the environment asks for."""
     from rich.console import Console
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from qdeq.cli.app import _console, app
+from qdeq.cli.app import app, make_console
 from qdeq.errors import PluginError, SolverError
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def _list(as_json: bool) -> None:
     for problem in PROBLEMS:
         must = "yes" if problem.required else ""
         table.add_row(*map(Text, (problem.name, problem.equation, problem.answer, problem.asks, must)))
-    console = _console()
+    console = make_console()
     console.print(table)
     console.print()
     table = Table(box=None, show_header=False, pad_edge=False)
@@ -135,7 +135,7 @@ def _show(report: Report, as_json: bool) -> None:
 def _print(report: Report, more: Table | None) -> None:
     from rich.text import Text
 
-    console = _console()
+    console = make_console()
     console.print(Text(report.headline()))
     console.print(_table(report))
     if more is not None:

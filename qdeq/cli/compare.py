@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from qdeq.cli.app import Assignments, Config, Solver, _console, _load, _named, app
+from qdeq.cli.app import Assignments, Config, Solver, app, load, make_console, named
 from qdeq.errors import BackendError, SpecError
 
 if TYPE_CHECKING:
@@ -55,11 +55,11 @@ def compare(
     if out is not None and out.exists() and not out.is_dir():
         raise SpecError(f"--out {out}: there is a file of that name; give a folder")
     choices = backend_choices(backends)
-    spec = _load(config, None, solver, None, assignments)
+    spec = load(config, None, solver, None, assignments)
 
     from qdeq.compare import compare as run
 
-    with _named(config):
+    with named(config):
         comparison = run(spec, choices, samples=samples, steps=steps, tolerance=tolerance, progress=_tell)
     files = [] if out is None else _write(comparison, out)
     if as_json:
@@ -67,7 +67,7 @@ def compare(
     else:
         from qdeq.reports.comparison import comparison_table
 
-        console = _console()
+        console = make_console()
         console.print(comparison_table(comparison), highlight=False)
         for file in files:
             typer.echo(f"written: {file}")

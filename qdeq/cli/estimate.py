@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from qdeq.cli.app import Assignments, Backend, Config, Solver, _console, _load, _named, app
+from qdeq.cli.app import Assignments, Backend, Config, Solver, app, load, make_console, named
 
 
 @app.command()
@@ -32,19 +32,19 @@ def estimate(
     from qdeq.cli.compare import backend_choices
 
     choices = [None] if backends is None else backend_choices(backends)
-    spec = _load(config, backend, solver, None, assignments)
+    spec = load(config, backend, solver, None, assignments)
 
     from qdeq.builders import build_data
     from qdeq.estimate import Sizes
     from qdeq.estimate import estimate as run
     from qdeq.reports.estimates import estimate_table
 
-    with _named(config):
+    with named(config):
         sizes = Sizes.of(build_data(spec))
         found = [run(spec, sizes, backend=choice) for choice in choices]
     if as_json:
         typer.echo(json.dumps([each.to_data() for each in found], indent=2))
         return
-    console = _console()
+    console = make_console()
     for number, each in enumerate(found):
         console.print(*([""] if number else []), estimate_table(each), sep="\n")

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from qdeq.cli.app import _console, app
+from qdeq.cli.app import app, make_console
 from qdeq.errors import LedgerError
 
 
@@ -41,6 +41,6 @@ def ledger(
             return
         from qdeq.reports.ledgers import ledger_table
 
-        _console().print(ledger_table(book, tasks=tasks))
+        make_console().print(ledger_table(book, tasks=tasks))
     finally:
         book.close()

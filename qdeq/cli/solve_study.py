@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from qdeq.cli.app import Assignments, _console, _load, _named, app
+from qdeq.cli.app import Assignments, Checkpoint, app, load, make_console, named
 from qdeq.errors import SolverError, SpecError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def solve_study(
     tolerances: Annotated[
         str, typer.Option(help="Relative residuals, by commas, that evaluations are counted to.")
     ] = "1e-2,1e-3,1e-4,1e-5,1e-6",
-    checkpoint: Annotated[Literal["best", "last"], typer.Option(help="Which weights of a run.")] = "best",
+    checkpoint: Checkpoint = "best",
     out: Annotated[
         Path | None,
         typer.Option(help=f"Folder for {NAME}.json, .md, .csv and .png.", show_default="none"),
@@ -74,7 +74,7 @@ def solve_study(
     else:
         from qdeq.reports.solver_study import study_table
 
-        _console().print(study_table(study), highlight=False)
+        make_console().print(study_table(study), highlight=False)
         for file in files:
             typer.echo(f"written: {file}")
     if len(study.studied) < len(study.results):
@@ -85,10 +85,10 @@ def _subject(config: Path, samples: int | None, checkpoint: str, assignments: li
     from qdeq.study import Subject
 
     if config.is_dir():
-        with _named(config / "spec.yaml"):
+        with named(config / "spec.yaml"):
             return Subject.of_run(config, samples, checkpoint=checkpoint, overrides=assignments or ())
-    spec = _load(config, None, None, None, assignments)
-    with _named(config):
+    spec = load(config, None, None, None, assignments)
+    with named(config):
         return Subject.of_spec(spec, samples)
 
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from qdeq.cli.app import Device, _console, _named, app
+from qdeq.cli.app import Checkpoint, Device, app, make_console, named
 from qdeq.errors import CheckpointError
 
 
 @app.command()
 def stability(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, e.g. runs/digits.", show_default=False)],
-    checkpoint: Annotated[Literal["best", "last"], typer.Option(help="Which weights.")] = "best",
+    checkpoint: Checkpoint = "best",
     samples: Annotated[int, typer.Option(min=1, help="Test images to examine, drawn at random.")] = 256,
     starts: Annotated[int, typer.Option(min=1, help="Solves for each image: from 0 and from random states.")] = 16,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draws of images and starts.")] = 0,
@@ -29,7 +29,7 @@ def stability(
     from qdeq.training.folder import RunFolder
     from qdeq.training.stability import examine_run
 
-    with _named(run / "spec.yaml"):
+    with named(run / "spec.yaml"):
         result = examine_run(run, checkpoint=checkpoint, samples=samples, starts=starts, seed=seed, device=device)
     picture = RunFolder(run).stability
     try:
@@ -39,5 +39,5 @@ def stability(
     if as_json:
         typer.echo(result.to_json())
     else:
-        _console().print(stability_table(result), highlight=False)
+        make_console().print(stability_table(result), highlight=False)
         typer.echo(f"written: {picture}")

@@ -15,6 +15,9 @@ from torch import Tensor
 
 from qdeq.errors import DataError
 
+MAX_SIDE = 16_384
+"""Pixels; a strip of a million pixels in one row would be blown up by pooling it to n x n."""
+
 
 @dataclass(frozen=True, eq=False)
 class Images:
@@ -41,6 +44,8 @@ class Images:
                 f"images have the shape {list(images.shape)}; "
                 "allowed: [N, C, H, W] with at least one image and pixel, and C = 1 or 3"
             )
+        if max(images.shape[2:]) > MAX_SIDE:
+            raise DataError(f"images have {images.shape[2]} x {images.shape[3]} pixels; at most {MAX_SIDE} a side")
         if images.dtype not in (torch.uint8, torch.float32):
             raise DataError(f"images have the type {images.dtype}; allowed: torch.uint8 and torch.float32")
         if labels.ndim != 1 or labels.dtype != torch.int64:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import tarfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,13 +15,15 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from qdeq.data.base import Images, RawDataset
+from qdeq.data.files import open_file
 from qdeq.data.stored import StoredDataset, move_into_place, verified_download
-from qdeq.errors import DataError
+from qdeq.errors import DataError, printable
 
 _FOLDER = "cifar-10-batches-bin"
 _TRAIN = tuple(f"data_batch_{i}.bin" for i in range(1, 6))
 _TEST = "test_batch.bin"
 _RECORD = 1 + 3 * 32 * 32
+_PUBLISHED = 10_000
 
 
 def read_cifar(path: Path) -> tuple[Tensor, Tensor]:
@@ -32,15 +36,20 @@ def read_cifar(path: Path) -> tuple[Tensor, Tensor]:
         Images [N, 3, 32, 32], uint8, and labels [N], int64.
 
     Raises:
-        DataError: The file is missing, is not a whole number of records, or holds a label above 9.
+        DataError: The file is missing, is not a whole number of records, has more than the 10 000 of the published
+            files, or holds a label above 9.
     """
     remedy = f"\nPut an intact copy in its place, or delete the folder {path.parent} to have it downloaded again."
     try:
-        data = path.read_bytes()
+        with open_file(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size == 0 or size % _RECORD or size > _PUBLISHED * _RECORD:
+                raise DataError(f"{path}: holds {size} bytes, not 1 to {_PUBLISHED} records of {_RECORD}{remedy}")
+            data = file.read(size)
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}){remedy}") from error
-    if not data or len(data) % _RECORD:
-        raise DataError(f"{path}: holds {len(data)} bytes, not a whole number of records of {_RECORD}{remedy}")
+        raise DataError(f"{path}: cannot be read ({error.strerror or error}){remedy}") from error
+    if len(data) != size:
+        raise DataError(f"{path}: only {len(data)} of {size} bytes can be read{remedy}")
     records = torch.frombuffer(bytearray(data), dtype=torch.uint8).reshape(-1, _RECORD)
     labels = records[:, 0].to(torch.int64)
     if (labels > 9).any():
@@ -94,12 +103,32 @@ class CIFAR10(StoredDataset):
 
     def _fetch(self, folder: Path, missing: list[str]) -> None:
         with verified_download(self.url, folder, self.archive_hash) as archive:
-            scratch = archive.parent
             try:
-                with tarfile.open(archive, "r:gz") as tar:
-                    for file in missing:
-                        tar.extract(f"{_FOLDER}/{file}", scratch, filter="data")
-            except (tarfile.TarError, KeyError, OSError, EOFError, zlib.error) as error:
+                unpacked = unpack(archive, missing)
+            except DataError as error:
                 raise DataError(f"the archive {self.url} cannot be unpacked ({error})") from error
-            for file in missing:
-                move_into_place(scratch / _FOLDER / file, folder / file)
+            for file in unpacked:
+                move_into_place(file, folder / file.name)
+
+
+def unpack(archive: Path, files: Sequence[str]) -> list[Path]:
+    """Take files of records out of the published archive, into its own folder, and return their paths.
+
+    Whatever the archive's members are called or link to, nothing but these files is written.
+
+    Raises:
+        DataError: It is damaged, or a file is not in it, is no file or is too large; the message is one line.
+    """
+    made = []
+    try:
+        with tarfile.open(archive, "r:gz") as tar:
+            for name in files:
+                member = tar.getmember(f"{_FOLDER}/{name}")
+                source = tar.extractfile(member) if member.isfile() and member.size <= _PUBLISHED * _RECORD else None
+                if source is None:
+                    raise DataError(f"{name} is no file of at most {_PUBLISHED} records")
+                made.append(archive.parent / name)
+                made[-1].write_bytes(source.read())
+    except (tarfile.TarError, KeyError, OSError, EOFError, ValueError, zlib.error) as error:
+        raise error if isinstance(error, DataError) else DataError(printable(str(error))) from error
+    return made

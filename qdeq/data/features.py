@@ -67,14 +67,14 @@ class FeatureMap:
 
     def __call__(self, images: Tensor) -> Tensor:
         """Return the features [N, n²], float32, of images [N, C, H, W], uint8 or float32."""
-        parts = [self._features(part) for part in _chunks(images)]
+        # a chunk's memory is that of what it is resized to, which may be far more than it has itself
+        parts = [self._features(part) for part in _chunks(images, math.prod(self._side(*images.shape[2:])))]
         return torch.cat(parts) if parts else torch.empty(0, self.size**2)
 
     def _features(self, images: Tensor) -> Tensor:
         grey = grayscale(images)
-        height, width = grey.shape[-2:]
-        side = (_PAPER_SIDE, _PAPER_SIDE) if self.kind == "paper" else (max(height, self.size), max(width, self.size))
-        if (height, width) != side:
+        side = self._side(*grey.shape[2:])
+        if grey.shape[2:] != side:
             grey = functional.interpolate(grey, side, mode="bilinear", align_corners=False, antialias=True)
         normal = (grey - self.mean) / self.std
         if self.kind == "pool":
@@ -84,6 +84,12 @@ class FeatureMap:
         else:
             pooled = functional.avg_pool2d(normal, 5, stride=3, padding=2)
         return pooled.flatten(1)
+
+    def _side(self, height: int, width: int) -> tuple[int, int]:
+        """Return the height and width to which such images are resized."""
+        if self.kind == "paper":
+            return _PAPER_SIDE, _PAPER_SIDE
+        return max(height, self.size), max(width, self.size)
 
 
 def grayscale(images: Tensor) -> Tensor:
@@ -124,6 +130,7 @@ def pixel_statistics(images: Tensor) -> tuple[float, float]:
     return mean, std
 
 
-def _chunks(images: Tensor) -> Iterator[Tensor]:
-    size = max(1, _CHUNK_VALUES // max(1, math.prod(images.shape[1:])))
+def _chunks(images: Tensor, values: int = 1) -> Iterator[Tensor]:
+    """Return the images in parts; ``values`` is how many numbers one takes, if more than its own."""
+    size = max(1, _CHUNK_VALUES // max(1, values, math.prod(images.shape[1:])))
     return iter(images.split(size)) if len(images) else iter(())

@@ -15,13 +15,11 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from qdeq.data.base import Images, RawDataset
+from qdeq.data.files import most_bytes, open_file
 from qdeq.data.stored import StoredDataset, move_into_place, verified_download
 from qdeq.errors import DataError
 
 _UNSIGNED_BYTE = 0x08
-# No deflate stream expands more than 1032-fold, so a header that asks for more than that lies; and 64 more bytes for
-# the smallest files.
-_MOST_EXPANSION = 1032
 _TRAIN_IMAGES, _TRAIN_LABELS = "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"
 _TEST_IMAGES, _TEST_LABELS = "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"
 
@@ -45,7 +43,7 @@ def read_idx(path: Path, *, dimensions: int) -> Tensor:
     """
     remedy = "\nDelete the file to have it downloaded again, or put an intact copy in its place."
     try:
-        with gzip.open(path, "rb") as file:
+        with open_file(path) as packed, gzip.open(packed) as file:
             head = file.read(4)
             if len(head) < 4 or head[:2] != b"\0\0":
                 raise DataError(f"{path}: not an IDX file, which begins with two zero bytes{remedy}")
@@ -59,7 +57,7 @@ def read_idx(path: Path, *, dimensions: int) -> Tensor:
                 raise DataError(f"{path}: cut off within its header{remedy}")
             shape = struct.unpack(f">{dimensions}I", header)
             length = math.prod(shape)
-            if length > _MOST_EXPANSION * (path.stat().st_size + 64):
+            if length > most_bytes(path.stat().st_size):
                 raise DataError(f"{path}: its header asks for {list(shape)} bytes, more than the file can hold{remedy}")
             if length == 0:
                 raise DataError(f"{path}: its header says that it is empty, {list(shape)}{remedy}")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import math
+import struct
 import tokenize
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -15,9 +17,11 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from qdeq.data.base import Images, RawDataset
-from qdeq.errors import DataError, did_you_mean
+from qdeq.data.files import DataPath, expanded, most_bytes, open_file
+from qdeq.errors import DataError, did_you_mean, printable
 
 _LARGEST_LABEL = 9999
+_LONGEST_HEADER = 10_000
 _format = np.lib.format
 
 
@@ -31,7 +35,7 @@ class NPZ:
     [0, 1]; booleans become 0 and 1. Labels are integers from 0 to 9999; their classes are named by their numbers.
     """
 
-    path: Path = Field(description="The .npz file; a relative path starts at the working directory.")
+    path: DataPath = Field(description="The .npz file; a relative path starts at the working directory.")
 
     def load(self) -> RawDataset:
         """Read the file; pickled objects are refused.
@@ -39,7 +43,7 @@ class NPZ:
         Raises:
             DataError: It is missing, damaged, lacks an array, or an array is not as described above.
         """
-        path = self.path.expanduser()
+        path = expanded(self.path)
         arrays = _read(path)
         largest = max(_check_labels(path, name, arrays[name]) for name in ("labels", "test_labels") if name in arrays)
         class_names = tuple(str(label) for label in range(largest + 1))
@@ -50,46 +54,67 @@ class NPZ:
 def _read(path: Path) -> dict[str, np.ndarray[Any, Any]]:
     wanted = ("images", "labels", "test_images", "test_labels")
     try:
-        with zipfile.ZipFile(path) as archive:
-            present = [name.removesuffix(".npy") for name in archive.namelist()]
+        with open_file(path) as file, zipfile.ZipFile(file) as archive:
+            present = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
             missing = [name for name in wanted[:2] if name not in present]
             if ("test_images" in present) != ("test_labels" in present):
                 missing += [name for name in wanted[2:] if name not in present]
             if missing:
                 raise DataError(
-                    f"{path}: lacks the array {missing[0]!r}; it holds: {', '.join(sorted(present)) or 'nothing'}."
+                    f"{path}: lacks the array {missing[0]!r}; "
+                    f"it holds: {printable(', '.join(sorted(present))) or 'nothing'}."
                     f"{did_you_mean(missing[0], present)}\n"
                     "Save it with numpy.savez_compressed(path, images=..., labels=...), "
                     "and test_images=... and test_labels=... if you like."
                 )
             return {name: _read_array(path, archive, name) for name in wanted if name in present}
-    except (OSError, zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError) as error:
-        missing_at = f"not found (looked for {path.absolute()}; a path is relative to where you run qdeq)"
-        what = missing_at if isinstance(error, FileNotFoundError) else f"cannot be read as an .npz file ({error})"
+    except (OSError, zipfile.BadZipFile, EOFError, zlib.error, RuntimeError, ValueError, struct.error) as error:
+        if isinstance(error, DataError):
+            raise
+        what = f"cannot be read as an .npz file ({printable(str(error))})"
+        if isinstance(error, FileNotFoundError):
+            what = f"not found (looked for {path.absolute()}; a path is relative to where you run qdeq)"
         remedy = "Check the path, or save the file anew with numpy.savez_compressed."
         raise DataError(f"{path}: {what}\n{remedy}") from error
 
 
 def _read_array(path: Path, archive: zipfile.ZipFile, name: str) -> np.ndarray[Any, Any]:
     member = archive.getinfo(f"{name}.npy")
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise DataError(f"{path}: the array {name!r} is packed as numpy never does; save it with savez_compressed")
     try:
         with archive.open(member) as file:
-            first = _format.read_magic(file) == (1, 0)
-            shape, _, dtype = (_format.read_array_header_1_0 if first else _format.read_array_header_2_0)(file)
+            shape, dtype = _read_header(file)
+        if min(shape, default=0) < 0:
+            raise ValueError(f"its shape is {list(shape)}")
         # numpy allocates what the header says before it reads; a header that lies must not get that far. Neither may
-        # the archive's own figure: no deflate stream expands more than 1032-fold.
-        most = min(member.file_size, 1032 * path.stat().st_size)
+        # the archive's own figure.
+        most = min(member.file_size, most_bytes(path.stat().st_size))
         if not dtype.hasobject and math.prod(shape) * dtype.itemsize > most:
             raise DataError(f"{path}: the array {name!r} claims the shape {list(shape)}, more than the file holds")
         with archive.open(member) as file:
             return np.asarray(_format.read_array(file, allow_pickle=False))
-    except (ValueError, tokenize.TokenError, SyntaxError) as error:
+    except (ValueError, TypeError, OverflowError, MemoryError, tokenize.TokenError, SyntaxError) as error:
         if isinstance(error, DataError):
             raise
+        first = printable((str(error).splitlines() or [type(error).__name__])[0])
         raise DataError(
-            f"{path}: the array {name!r} cannot be read ({str(error).splitlines()[0]})\n"
+            f"{path}: the array {name!r} cannot be read ({first})\n"
             "Save it as a plain array of numbers, with numpy.savez_compressed; pickled objects are never loaded."
         ) from error
+
+
+def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Return shape and type. The header is parsed by numpy, which would read gigabytes of it before it minds."""
+    version = _format.read_magic(file)
+    form = "<H" if version == (1, 0) else "<I"
+    size = file.read(struct.calcsize(form))
+    (length,) = struct.unpack(form, size)
+    if length > _LONGEST_HEADER:
+        raise ValueError(f"its header is {length} bytes long")
+    parse = _format.read_array_header_1_0 if version == (1, 0) else _format.read_array_header_2_0
+    shape, _, dtype = parse(io.BytesIO(size + file.read(length)))
+    return shape, dtype
 
 
 def _check_labels(path: Path, name: str, labels: np.ndarray[Any, Any]) -> int:

@@ -17,6 +17,7 @@ from typing import BinaryIO, ClassVar
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from qdeq.data.files import DataPath, exists, expanded
 from qdeq.errors import DataError
 
 DATA_VARIABLE = "QDEQ_DATA"
@@ -41,7 +42,7 @@ class StoredDataset(ABC):
     folders: ClassVar[tuple[str, ...]]
     sample_folders: ClassVar[tuple[str, ...]] = ()
 
-    root: Path | None = Field(
+    root: DataPath | None = Field(
         default=None,
         description="Folder that holds the data sets' folders. "
         f"Default: the environment variable {DATA_VARIABLE}, or else qdeq's folder in the user's cache.",
@@ -51,9 +52,9 @@ class StoredDataset(ABC):
     def data_root(self) -> Path:
         """Return the folder that holds the data sets' folders; it need not exist."""
         if self.root is not None:
-            return self.root.expanduser()
+            return expanded(self.root)
         if os.environ.get(DATA_VARIABLE):
-            return Path(os.environ[DATA_VARIABLE]).expanduser()
+            return expanded(Path(os.environ[DATA_VARIABLE]))
         import pooch  # here, so that importing qdeq.data stays fast
 
         return Path(pooch.os_cache("qdeq"))
@@ -69,12 +70,12 @@ class StoredDataset(ABC):
             (
                 name
                 for name in (*self.folders, *self.sample_folders)
-                if any((root / name / file).exists() for file in self.files)
+                if any(exists(root / name / file) for file in self.files)
             ),
             self.folders[0],
         )
         sample = name in self.sample_folders
-        missing = [file for file in self.files if not (root / name / file).exists()]
+        missing = [file for file in self.files if not exists(root / name / file)]
         if missing and (sample or not self.download):
             why = "it is a sample, which is never downloaded" if sample else "download is off"
             raise DataError(

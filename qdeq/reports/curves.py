@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,14 +18,13 @@ COLOURS = {"train": TRAIN, "validation": "#d1602f"}
 INK, AXIS, FAINT, WARMUP, LIMIT = "#333333", "#999999", "#e4e4e4", "#f3efe2", "#b3261e"
 
 
-def plot_curves(metrics: Path, picture: Path) -> None:
+def plot_curves(records: Sequence[dict[str, Any]], picture: Path) -> None:
     """Draw the curves of a run into a file, whose ending names the format.
 
     Args:
-        metrics: A run's metrics.jsonl.
+        records: The lines of a run's metrics.jsonl (see :func:`qdeq.training.read_log`).
         picture: The file to write, e.g. curves.png.
     """
-    records = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
     draw_curves(records).savefig(picture, dpi=130)
 
 

@@ -15,7 +15,7 @@ from hypothesis.strategies import SearchStrategy
 from qdeq.backends import ShotKey
 from qdeq.backends.base import Capabilities
 from qdeq.backends.executions import count_executions
-from qdeq.circuit import MAX_QUBITS, Circuit, Gate, Input, Weight
+from qdeq.circuit import MAX_QUBITS, Channel, Circuit, Gate, Input, ReadoutError, Weight
 from qdeq.errors import QdeqError
 from qdeq.observables import X, Z
 from qdeq.testing.cases import Case, filled, parametrised, single_paulis
@@ -94,6 +94,18 @@ def purity(subject: Subject, case: Case) -> None:
         raise Mismatch("the backend changed its arguments", copies[0], inputs)
 
 
+def _with_noise(circuit: Circuit) -> Circuit:
+    return Circuit(circuit.num_qubits, (*circuit.operations, Channel("BitFlip", 0, 0.25)))
+
+
+def _misread(circuit: Circuit) -> Circuit:
+    return replace(circuit, readout=(ReadoutError(0, 0.125, 0.25),))
+
+
+def _sound_noise(can: Capabilities) -> bool:
+    return not can.noise_needs_shots or (can.noise and can.shots)
+
+
 def _simple(subject: Subject) -> Mapping[str, SearchStrategy[Case]]:
     return {"one": st.just(SIMPLE)}
 
@@ -118,6 +130,17 @@ def unsupported(subject: Subject, case: Case) -> None:
     }
     if can.max_qubits < MAX_QUBITS:
         wrong[f"{can.max_qubits + 1} qubits"] = {"circuit": Circuit(can.max_qubits + 1, case.circuit.operations)}
+    noisy, misread = _with_noise(case.circuit), _misread(case.circuit)
+    if not can.noise:
+        wrong["noise on gates"] = {"circuit": noisy}
+    elif can.noise_needs_shots:
+        wrong["noise on gates without shots"] = {"circuit": noisy, "shots": None}
+    if not (can.noise or can.readout):
+        wrong["a readout error"] = {"circuit": misread}
+    if can.noise and can.max_noisy_qubits is not None:
+        wrong[f"{can.max_noisy_qubits + 1} qubits with noise"] = {
+            "circuit": Circuit(can.max_noisy_qubits + 1, noisy.operations)
+        }
     if not can.shots:
         wrong["shots"] = {"shots": 10}
     if not can.exact:
@@ -162,6 +185,11 @@ def capabilities(subject: Subject, case: Case) -> None:
     for number in [None] * can.exact + [10] * can.shots:
         for dtype in (torch.float32, torch.float64):
             _check_expectation(subject, case, number, dtype)
+        if can.noise and not (can.noise_needs_shots and number is None):
+            _check_expectation(subject, replace(case, circuit=_with_noise(case.circuit)), number, torch.float64)
+        if can.noise or can.readout:
+            _check_expectation(subject, replace(case, circuit=_misread(case.circuit)), number, torch.float64)
+    _holds("noise that needs shots is noise, and has shots", _sound_noise(can), can)
     if can.gradients and can.exact:
         inputs, weights = (tensor.requires_grad_() for tensor in case.tensors())
         try:
@@ -178,7 +206,9 @@ def _check_expectation(subject: Subject, case: Case, shots: int | None, dtype: t
         found = subject.backend.expectation(case.circuit, inputs, weights, case.observables, shots=shots, key=key)
     except QdeqError as error:
         raise Mismatch(
-            f"shots = {shots} in {dtype} is among its capabilities, but refused", "a value", error
+            f"shots = {shots} in {dtype}{' with noise' * case.circuit.noisy} is among its capabilities, but refused",
+            "a value",
+            error,
         ) from error
     rows, columns = len(case.inputs), len(case.observables)
     _holds(f"values have shape {[rows, columns]}", found.value.shape == (rows, columns), list(found.value.shape))

@@ -43,11 +43,12 @@ def _gradient_cases(subject: Subject) -> Mapping[str, SearchStrategy[Case]]:
         "weights": filled(sizes.flatmap(lambda size: _rotating(subject, (Weight,), size))),
         "inputs": filled(sizes.flatmap(lambda size: _rotating(subject, (Input,), size))),
         "both": filled(sizes.flatmap(lambda size: _rotating(subject, (Input, Weight), size)), surplus=0),
-        "amplitude encoding": encoded.filter(_well_conditioned),
+        "amplitude encoding": encoded.filter(well_conditioned),
     }
 
 
-def _well_conditioned(case: Case) -> bool:
+def well_conditioned(case: Case) -> bool:
+    """Whether every encoded vector is zero, or long enough for finite differences."""
     norms = np.linalg.norm(np.array(case.inputs), axis=1)
     return bool(np.all((norms >= LEAST_NORM) | (norms == 0)))
 
@@ -77,7 +78,7 @@ def _check_injection(subject: Subject, case: Case) -> None:
     size = next(k for k in range(width - 1 or 1, 0, -1) if width % k == 0)
     y = torch.linspace(-0.5, 0.75, size, dtype=torch.float64).repeat(len(inputs), 1)
     moved = inputs + SCALE * upsample(y, width)
-    if case.circuit.encoding is not None and not _well_conditioned(replace(case, inputs=tuple(moved.tolist()))):
+    if case.circuit.encoding is not None and not well_conditioned(replace(case, inputs=tuple(moved.tolist()))):
         return
     given = (case.circuit, moved.numpy(), weights.numpy(), case.observables)
     jacobian = SCALE * upsample_transposed(torch.from_numpy(reference.input_jacobian(*given)), size).numpy()
@@ -111,7 +112,7 @@ def _compiled_cases(subject: Subject) -> Mapping[str, SearchStrategy[Case]]:
 
     chosen: dict[str, SearchStrategy[Case]] = {}
     if ansatz_gates:
-        chosen["amplitude encoding"] = amplitude_cases(ansatz_gates).filter(_well_conditioned)
+        chosen["amplitude encoding"] = amplitude_cases(ansatz_gates).filter(well_conditioned)
         if axes:
             chosen["rotations"] = filled(product(), surplus=0)
         if isinstance(subject.backend, CircuitBackend) and subject.backend.gives == "amplitudes":

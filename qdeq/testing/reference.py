@@ -1,6 +1,6 @@
-"""What is right: expectations and derivatives from the gate table's matrices, in numpy and float64.
+"""What is right: expectations and derivatives from the tables of gates and channels, in numpy and float64.
 
-A second simulator on purpose: it shares the gate table with the backends, and nothing else. Slow, and meant for a few
+A second simulator on purpose: it shares the tables with the backends, and nothing else. Slow, and meant for a few
 qubits.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from qdeq.circuit import Circuit, Gate, Input, Weight
+from qdeq.circuit import Circuit, Gate, Input, ReadoutError, Weight
 from qdeq.observables import Observable, as_sum
 
 _PAULI = {"X": np.array([[0, 1], [1, 0]]), "Y": np.array([[0, -1j], [1j, 0]]), "Z": np.diag([1.0, -1.0])}
@@ -23,9 +23,16 @@ _DIFFERENCES = ((1, 45.0), (2, -9.0), (3, 1.0))
 
 
 def final_states(circuit: Circuit, inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return the states ``[B, 2^n]`` at inputs ``[B, I]`` and weights ``[P]``, global phase included."""
-    size = circuit.num_qubits
-    states = np.zeros((len(inputs), 2**size), dtype=complex)
+    """Return the states ``[B, 2^n]`` of a circuit without noise, global phase included."""
+    states = _prepared(circuit, inputs)
+    for gate in circuit.gates:
+        states = _apply(states, _matrices(gate, inputs, weights), gate.qubits, circuit.num_qubits)
+    return states
+
+
+def _prepared(circuit: Circuit, inputs: np.ndarray) -> np.ndarray:
+    """Return the states ``[B, 2^n]`` that the circuit's gates act on."""
+    states = np.zeros((len(inputs), 2**circuit.num_qubits), dtype=complex)
     states[:, 0] = 1
     if circuit.encoding is not None:
         features = circuit.encoding.num_features
@@ -34,24 +41,48 @@ def final_states(circuit: Circuit, inputs: np.ndarray, weights: np.ndarray) -> n
             if np.any(vector):
                 state[:] = 0
                 state[:features] = vector / np.linalg.norm(vector)
-    for gate in circuit.gates:
-        states = _apply(states, _matrices(gate, inputs, weights), gate.qubits, size)
     return states
 
 
 def expectations(
     circuit: Circuit, inputs: np.ndarray, weights: np.ndarray, observables: Sequence[Observable]
 ) -> np.ndarray:
-    """Return the expectations ``[B, O]`` at inputs ``[B, I]`` and weights ``[P]``."""
-    states = final_states(circuit, inputs, weights)
+    """Return the expectations ``[B, O]`` of what is read at inputs ``[B, I]`` and weights ``[P]``, noise included."""
+    size = circuit.num_qubits
+    matrices = final_matrices(circuit, inputs, weights)
+    read = {error.qubit: (1 - error.zero_to_one - error.one_to_zero, _bias(error)) for error in circuit.readout}
     values = np.zeros((len(inputs), len(observables)))
     for column, observable in enumerate(observables):
         for coefficient, string in as_sum(observable).terms:
-            turned = states
+            turned = matrices
             for qubit, letter in string.factors:
-                turned = _apply(turned, _PAULI[letter][None], (qubit,), circuit.num_qubits)
-            values[:, column] += coefficient * (states.conj() * turned).sum(axis=1).real
+                kept, bias = read.get(qubit, (1.0, 0.0))
+                turned = _apply(turned, (kept * _PAULI[letter] + bias * np.eye(2))[None], (qubit,), 2 * size)
+            trace = turned.reshape(-1, 2**size, 2**size).trace(axis1=1, axis2=2)
+            values[:, column] += coefficient * trace.real
     return values
+
+
+def final_matrices(circuit: Circuit, inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the density matrices ``[B, 4^n]``, rows first, at inputs ``[B, I]`` and weights ``[P]``."""
+    size = circuit.num_qubits
+    states = _prepared(circuit, inputs)
+    matrices = (states[:, :, None] * states[:, None].conj()).reshape(len(states), -1)
+    for operation in circuit.body:
+        if isinstance(operation, Gate):
+            factors = [_matrices(operation, inputs, weights)]
+        else:
+            factors = [factor.numpy()[None] for factor in operation.type.build(operation.probability)]
+        columns = [size + qubit for qubit in operation.qubits]
+        moved = [_apply(matrices, factor, operation.qubits, 2 * size) for factor in factors]
+        parts = [_apply(part, factor.conj(), columns, 2 * size) for part, factor in zip(moved, factors, strict=True)]
+        matrices = np.sum(parts, axis=0)
+    return matrices
+
+
+def _bias(error: ReadoutError) -> float:
+    """Return the mean that is read of a qubit without one: ``b - a``, with a to read 1 for 0 and b 0 for 1."""
+    return error.one_to_zero - error.zero_to_one
 
 
 def input_jacobian(

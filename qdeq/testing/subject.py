@@ -39,7 +39,7 @@ class Subject(Comparisons):
 
     def allowed(self, case: Case) -> np.ndarray:
         """Return the tolerance ``[O]`` for the case's expectations."""
-        return self.tolerances.values * case.norms * max(1.0, len(case.circuit.gates) / 10)
+        return self.tolerances.values * case.norms * max(1.0, len(case.circuit.body) / 10)
 
     def expected(self, case: Case) -> np.ndarray:
         """Return the right expectations ``[B, O]``."""

@@ -4,13 +4,16 @@
 >>> again = evaluate_run("runs/digits")  # doctest: +SKIP
 """
 
-from qdeq.training.checkpoints import Checkpoint, CheckpointInfo, load_checkpoint, save_checkpoint
+from qdeq.training.checkpoints import Checkpoint, CheckpointInfo, load_checkpoint, model_tensors, save_checkpoint
 from qdeq.training.evaluate import RunEvaluation, evaluate, evaluate_run
 from qdeq.training.folder import RunFolder
+from qdeq.training.log import read_log
 from qdeq.training.metrics import EpochRecord, Metrics, StepRecord
 from qdeq.training.progress import Plan, Progress
+from qdeq.training.run import resume, train
+from qdeq.training.signals import TrainingInterrupted, TrainingTerminated
 from qdeq.training.summary import RunSummary
-from qdeq.training.trainer import Trainer, TrainingInterrupted, train
+from qdeq.training.trainer import Trainer
 
 __all__ = [
     "Checkpoint",
@@ -25,9 +28,13 @@ __all__ = [
     "StepRecord",
     "Trainer",
     "TrainingInterrupted",
+    "TrainingTerminated",
     "evaluate",
     "evaluate_run",
     "load_checkpoint",
+    "model_tensors",
+    "read_log",
+    "resume",
     "save_checkpoint",
     "train",
 ]

@@ -1,4 +1,7 @@
-"""Checkpoints: one safetensors file with the tensors, and one JSON object in its header that says what they are."""
+"""Checkpoints: one safetensors file with the tensors, and one JSON object in its header that says what they are.
+
+A checkpoint of the weights alone (``best``) can be evaluated; one with a state beside them can be resumed too.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -15,13 +19,14 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from qdeq._version import __version__
-from qdeq.errors import CheckpointError
+from qdeq.errors import CheckpointError, printable
 from qdeq.spec import ExperimentSpec
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 # One key, because the order in which safetensors writes several is random: equal runs have equal files.
 _HEADER = "qdeq"
-_MODEL = "model."  # other states (an optimiser's, say) get prefixes of their own
+MODEL = "model."
+"""Prefix of the weights' names in a checkpoint; other tensors (the optimiser's, say) have prefixes of their own."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,7 @@ class CheckpointInfo:
         epoch: Epochs finished.
         validation_loss: After that epoch; None if it was not measured.
         spec_hash: ``ExperimentSpec.content_hash`` of the run.
-        digest: SHA-256 over names, types, shapes and bytes of the tensors.
+        digest: SHA-256 over the header and over names, types, shapes and bytes of the tensors.
         qdeq_version: The version that wrote it.
         format_version: Of this layout.
     """
@@ -46,14 +51,30 @@ class CheckpointInfo:
     qdeq_version: str = __version__
     format_version: int = FORMAT_VERSION
 
+    def __post_init__(self) -> None:
+        if any(type(count) is not int or count < 0 for count in (self.step, self.epoch)):
+            raise ValueError("step and epoch are whole numbers, not negative")
+        if not (self.validation_loss is None or type(self.validation_loss) in (int, float)):
+            raise ValueError("validation_loss is a number or None")
+        if not all(isinstance(text, str) for text in (self.spec_hash, self.digest, self.qdeq_version)):
+            raise ValueError("spec_hash, digest and qdeq_version are texts")
+
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """A checkpoint that was read and found whole."""
+    """A checkpoint that was read and found whole.
+
+    Attributes:
+        path: Where it was read.
+        info: Its header.
+        tensors: By name; the model's begin with :data:`MODEL`.
+        state: What else a run needs to go on from here (see :mod:`qdeq.training.state`); None for weights alone.
+    """
 
     path: Path
     info: CheckpointInfo
     tensors: Mapping[str, Tensor]
+    state: Mapping[str, Any] | None = None
 
     def check_spec(self, spec: ExperimentSpec) -> None:
         """Refuse another experiment's checkpoint.
@@ -63,7 +84,7 @@ class Checkpoint:
         """
         if self.info.spec_hash != spec.content_hash:
             raise CheckpointError(
-                f"{self.path}: belongs to another experiment (spec {self.info.spec_hash[:12]}, "
+                f"{self.path}: belongs to another experiment (spec {printable(self.info.spec_hash[:12])}, "
                 f"not {spec.content_hash[:12]})\nUse the spec.yaml that was saved with it, unchanged, or train again."
             )
 
@@ -74,7 +95,7 @@ class Checkpoint:
             CheckpointError: A tensor is missing or too many, or has another shape or type.
         """
         own = model.state_dict()
-        found = {key.removeprefix(_MODEL): value for key, value in self.tensors.items() if key.startswith(_MODEL)}
+        found = {key.removeprefix(MODEL): value for key, value in self.tensors.items() if key.startswith(MODEL)}
         problems = [f"{key} is missing" for key in own if key not in found]
         problems += [f"{key} is not the model's" for key in found if key not in own]
         for key in own.keys() & found.keys():
@@ -82,26 +103,34 @@ class Checkpoint:
                 problems.append(f"{key} is {_describe(found[key])}, not {_describe(own[key])}")
         if problems:
             raise CheckpointError(
-                f"{self.path}: does not fit the model: {'; '.join(sorted(problems)[:3])}\n"
+                f"{self.path}: does not fit the model: {'; '.join(map(printable, sorted(problems)[:3]))}\n"
                 "Use the spec it was trained with, or train again."
             )
         model.load_state_dict(found)
 
 
-def save_checkpoint(path: Path, model: nn.Module, info: CheckpointInfo) -> None:
+def model_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Return copies of the model's parameters and buffers on the host, by their names in a checkpoint."""
+    return {MODEL + key: value.detach().cpu().clone() for key, value in model.state_dict().items()}
+
+
+def save_checkpoint(
+    path: Path, tensors: Mapping[str, Tensor], info: CheckpointInfo, state: Mapping[str, Any] | None = None
+) -> None:
     """Write a checkpoint; a reader sees the old file or the new one, whole.
 
     Args:
         path: The file, ``*.safetensors``.
-        model: Its parameters and buffers are saved.
+        tensors: On the host; see :func:`model_tensors`.
         info: The header; the digest is filled in.
+        state: What else a run needs to go on, as JSON has it.
 
     Raises:
         CheckpointError: The file cannot be written.
     """
-    tensors = {_MODEL + key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
-    header = asdict(info) | {"digest": _digest(tensors)}
-    content = save(tensors, {_HEADER: json.dumps(header)})
+    header = asdict(info) | {"state": state}
+    header["digest"] = _digest(header, tensors)
+    content = save(dict(tensors), {_HEADER: json.dumps(header, allow_nan=False)})
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with temporary.open("wb") as file:
@@ -109,11 +138,22 @@ def save_checkpoint(path: Path, model: nn.Module, info: CheckpointInfo) -> None:
             file.flush()
             os.fsync(file.fileno())  # else a power cut may leave the new name on an empty file
         os.replace(temporary, path)
+        _sync_folder(path.parent)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise CheckpointError(
             f"{path}: cannot be written ({error.strerror})\nMake room or give another folder with --out DIR."
         ) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Put the new name itself on disk, where a folder can be opened for that."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -131,7 +171,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
             header = (file.metadata() or {}).get(_HEADER)
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
-        raise _damaged(path, str(error).splitlines()[0]) from error
+        raise _damaged(path, printable(str(error))) from error
     if header is None:
         raise _damaged(path, "its header is not qdeq's")
     try:
@@ -139,30 +179,33 @@ def load_checkpoint(path: Path) -> Checkpoint:
         version = data["format_version"]
         if version != FORMAT_VERSION:
             raise CheckpointError(
-                f"{path}: has format version {version}, and qdeq {__version__} reads {FORMAT_VERSION}\n"
-                f"Use qdeq {data.get('qdeq_version', '')}, which wrote it, or train again."
+                f"{path}: has format version {printable(str(version))}, and qdeq {__version__} reads {FORMAT_VERSION}\n"
+                f"Use qdeq {printable(str(data.get('qdeq_version', '')))}, which wrote it, or train again."
             )
+        state = data.pop("state")
         info = CheckpointInfo(**data)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise _damaged(path, "its header cannot be read") from error
-    if info.digest != _digest(tensors):
-        raise _damaged(path, "its weights do not have the checksum in its header")
-    return Checkpoint(path, info, tensors)
+    if info.digest != _digest(data | {"state": state}, tensors):
+        raise _damaged(path, "its content does not have the checksum in its header")
+    return Checkpoint(path, info, tensors, state)
 
 
 def _damaged(path: Path, why: str) -> CheckpointError:
-    other = "last" if path.stem == "best" else "best"
+    others = sorted(file.stem for file in path.parent.glob("*.safetensors") if file != path)
+    other = f"try --checkpoint {' or '.join(others[-3:])}, " if others else ""
     return CheckpointError(
-        f"{path}: truncated or damaged ({why})\n"
-        f"Copy it anew from where it came from, try --checkpoint {other}, or train again."
+        f"{path}: truncated or damaged ({why})\nCopy it anew from where it came from, {other}or train again."
     )
 
 
-def _digest(tensors: Mapping[str, Tensor]) -> str:
-    total = hashlib.sha256()
+def _digest(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of everything but the digest itself."""
+    rest = {key: value for key, value in header.items() if key != "digest"}
+    total = hashlib.sha256(json.dumps(rest, sort_keys=True).encode())
     for key in sorted(tensors):
         total.update(f"{key} {_describe(tensors[key])}\n".encode())
-        total.update(tensors[key].contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        total.update(tensors[key].contiguous().flatten().view(torch.uint8).numpy().data)
     return total.hexdigest()
 
 

@@ -47,7 +47,8 @@ class LineDisplay(Progress):
         """Say how much there is to do."""
         self._plan = plan
         warm = f", the first {plan.warmup_steps:,} of them warm-up" if plan.warmup_steps else ""
-        self._print(f"{plan.name}: {plan.epochs} epochs, {plan.steps:,} steps{warm}")
+        done = f", {plan.done:,} of them done before" if plan.done else ""
+        self._print(f"{plan.name}: {plan.epochs} epochs, {plan.steps:,} steps{warm}{done}")
 
     def finished_epoch(self, record: EpochRecord) -> None:
         """Write the epoch, if it is time."""
@@ -91,7 +92,7 @@ class LiveDisplay(Progress):
     def started(self, plan: Plan) -> None:
         """Show the empty bar."""
         self._epochs = plan.epochs
-        self._bar.update(self._task, total=plan.steps)
+        self._bar.update(self._task, total=plan.steps, completed=plan.done)
         self._live.start()
 
     def stepped(self, record: StepRecord) -> None:

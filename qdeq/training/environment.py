@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import re
-import signal
 import sys
-import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
 from typing import Any
 
 import torch
@@ -75,22 +72,6 @@ def peak_memory(device: torch.device) -> dict[str, float]:
     if device.type == "cuda":
         peak["device_mib"] = torch.cuda.max_memory_allocated(device) / 2**20
     return peak
-
-
-@contextmanager
-def deferred_interrupt() -> Iterator[None]:
-    """Let Ctrl-C wait until the block is done: half an update of the weights is no state to save."""
-    if threading.current_thread() is not threading.main_thread():  # only the main thread is interrupted
-        yield
-        return
-    caught: list[tuple[int, FrameType | None]] = []
-    previous = signal.signal(signal.SIGINT, lambda number, frame: caught.append((number, frame)))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous)
-    if caught and callable(previous):
-        previous(*caught[0])
 
 
 @contextmanager

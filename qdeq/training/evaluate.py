@@ -22,6 +22,7 @@ from qdeq.training.environment import check_device, cpu_threads
 from qdeq.training.folder import RunFolder
 from qdeq.training.metrics import Metrics, Outcomes
 from qdeq.training.spending import prepare
+from qdeq.training.team import ALONE, Team
 
 if TYPE_CHECKING:
     from qdeq.models import QDEQClassifier
@@ -54,11 +55,12 @@ def shot_key(spec: ExperimentSpec, purpose: str, step: int, samples: Tensor) -> 
     return ShotKey(derive_seed(spec.seed, "shots", purpose), step=step, samples=tuple(samples.tolist()))
 
 
-def evaluate(model: QDEQClassifier, split: Split, spec: ExperimentSpec) -> Metrics:
+def evaluate(model: QDEQClassifier, split: Split, spec: ExperimentSpec, team: Team = ALONE) -> Metrics:
     """Return the figures of a split, on the model's device, in its mode and without dropout.
 
     Every solve starts from 0, so that the result is a function of the image, also where training starts warm. Under
-    shots every evaluation of a split draws the same streams, so that epochs can be compared.
+    shots every evaluation of a split draws the same streams, so that epochs can be compared. Processes of a team share
+    the images, and all of them return the figures of the whole split.
     """
     like = next(model.parameters())
     was_training = model.training
@@ -66,12 +68,15 @@ def evaluate(model: QDEQClassifier, split: Split, spec: ExperimentSpec) -> Metri
     parts = []
     try:
         with torch.no_grad():
-            for rows in torch.arange(len(split.labels)).split(BATCH):
+            for whole in torch.arange(len(split.labels)).split(BATCH):
+                share = team.share(len(whole))
+                rows = whole[share.start : share.stop]
                 features, labels = split.features[rows], split.labels[rows]
                 prediction = model(features.to(like), key=shot_key(spec, "evaluate", 0, rows))
                 targets = labels.to(like.device)
                 losses = F.cross_entropy(prediction.logits, targets, reduction="none")
-                parts.append(Outcomes.of(prediction, targets, losses, diagnose(prediction, spec)))
+                outcomes = Outcomes.of(prediction, targets, losses, diagnose(prediction, spec)).to_tensor()
+                parts.append(Outcomes.from_tensor(team.rows(outcomes.T.to(like.device), len(whole)).T.cpu()))
     finally:
         model.train(was_training)
     return Outcomes.join(parts).metrics()

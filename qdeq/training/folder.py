@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from qdeq.budget import LEDGER_NAME
 from qdeq.errors import CheckpointError, TrainingError
 from qdeq.spec import ExperimentSpec, load_spec
+from qdeq.training.checkpoints import Checkpoint, load_checkpoint
+
+if sys.platform != "win32":
+    import fcntl
+
+_LOCK = ".lock"
+_STATE = re.compile(r"step-\d+\.safetensors")
 
 
 @dataclass(frozen=True)
@@ -56,9 +67,87 @@ class RunFolder:
         """TensorBoard's own folder."""
         return self.path / "tensorboard"
 
+    @property
+    def finished(self) -> bool:
+        """Whether the run came to its end: its summary is written last of all."""
+        return self.summary.is_file()
+
+    @property
+    def resumable(self) -> bool:
+        """Whether there is a checkpoint to go on from."""
+        return bool(self.states())
+
+    def state(self, step: int) -> Path:
+        """Return where the checkpoint with all that a run needs to go on from after ``step`` lies."""
+        return self._checkpoints / f"step-{step:08d}.safetensors"
+
+    def states(self) -> list[Path]:
+        """Return the checkpoints to go on from, the oldest first."""
+        return sorted(path for path in self._checkpoints.glob("step-*.safetensors") if _STATE.fullmatch(path.name))
+
     def checkpoint(self, which: str) -> Path:
-        """``"best"`` or ``"last"``."""
-        return self.path / "checkpoints" / f"{which}.safetensors"
+        """Return the checkpoint ``"best"``, ``"last"`` (the newest that a run can go on from) or another by its name.
+
+        Raises:
+            CheckpointError: That is not the name of a checkpoint.
+        """
+        if which == "last" and (states := self.states()):
+            return states[-1]
+        if not re.fullmatch(r"best|last|step-\d+", which):
+            raise CheckpointError(f"{which!r} names no checkpoint\nGive best, last, or one like step-00000120.")
+        return self._checkpoints / f"{which}.safetensors"
+
+    def newest(self, note: Callable[[str], None]) -> Checkpoint | None:
+        """Return the newest checkpoint to go on from that is whole; None if there is none.
+
+        A damaged one is put aside, under its name with ``.damaged`` behind it, and the one before it is tried.
+
+        Args:
+            note: Told of every damaged one.
+        """
+        for path in reversed(self.states()):
+            try:
+                return load_checkpoint(path)
+            except CheckpointError as error:
+                aside = path.rename(path.with_name(f"{path.name}.damaged"))
+                note(f"warning: {str(error).splitlines()[0]}; kept as {aside.name}, and the one before it is used")
+        return None
+
+    def prune(self, kept: int) -> None:
+        """Remove all but the newest checkpoints to go on from."""
+        for path in self.states()[:-kept]:
+            path.unlink(missing_ok=True)
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Keep other processes from writing the run within the block; the lock of a dead process is none.
+
+        Raises:
+            TrainingError: Another process is writing it.
+        """
+        if sys.platform == "win32":
+            yield
+            return
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = (self.path / _LOCK).open("a")
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise TrainingError(
+                    f"{self.path}: another process is writing this run\n"
+                    "Wait until it has ended, or give another folder with --out DIR."
+                ) from error
+            for left in self._checkpoints.glob(".*.safetensors.*"):  # by a process that died while it wrote
+                left.unlink(missing_ok=True)
+            yield
+
+    @property
+    def _checkpoints(self) -> Path:
+        return self.path / "checkpoints"
 
     def check(self, *, force: bool = False) -> None:
         """Refuse a folder that is in use. Nothing is written.
@@ -68,17 +157,19 @@ class RunFolder:
         """
         if self.path.exists() and not self.path.is_dir():
             raise TrainingError(f"{self.path}: is a file, and a run needs a folder\nGive another one with --out DIR.")
-        if not self.path.exists() or not any(self.path.iterdir()):
+        if not self.path.exists() or not any(path.name != _LOCK for path in self.path.iterdir()):
             return
         if not self.spec.exists():
             raise TrainingError(
                 f"{self.path}: is not empty and holds no qdeq run (no spec.yaml), so it is never written to\n"
                 "Give another folder with --out DIR."
             )
-        started = any(self.checkpoint(which).exists() for which in ("best", "last"))
-        if not force and started:  # a run that ended before its first checkpoint holds nothing to lose
+        # a run that ended before its first checkpoint holds nothing to lose
+        if not force and (self.resumable or self.checkpoint("best").exists()):
+            other = "" if self.finished else f"go on with it by qdeq train --resume {self.path}, "
             raise TrainingError(
-                f"{self.path}: already holds a run\nGive another folder with --out DIR, or replace it with --force."
+                f"{self.path}: already holds a run\n"
+                f"Give another folder with --out DIR, {other}or replace it with --force."
             )
 
     def create(self, spec: ExperimentSpec, *, force: bool = False) -> None:
@@ -89,18 +180,16 @@ class RunFolder:
         """
         self.check(force=force)
         try:
-            pictures, weights = (self.curves, self.stability), (self.checkpoint("best"), self.checkpoint("last"))
+            pictures = (self.curves, self.stability)
+            weights = (self.checkpoint("best"), *self._checkpoints.glob("step-*.safetensors*"))
             for old in (self.summary, self.metrics, *pictures, *weights):
                 old.unlink(missing_ok=True)
             if self.tensorboard.is_dir():
                 shutil.rmtree(self.tensorboard)
-            self.checkpoint("last").parent.mkdir(parents=True, exist_ok=True)
+            self._checkpoints.mkdir(parents=True, exist_ok=True)
             self.spec.write_text(spec.to_yaml(), encoding="utf-8")
         except OSError as error:
-            raise TrainingError(
-                f"{error.filename or self.path}: cannot be written ({error.strerror})\n"
-                "Give another folder with --out DIR."
-            ) from error
+            raise _unwritable(self.path, error) from error
 
     def load_spec(self) -> ExperimentSpec:
         """Read the spec of a run.
@@ -113,3 +202,8 @@ class RunFolder:
             what = "holds no qdeq run (no spec.yaml)" if self.path.is_dir() else "there is no such run"
             raise CheckpointError(f"{self.path}: {what}\nGive the output folder of `qdeq train`, such as runs/digits.")
         return load_spec(self.spec)
+
+
+def _unwritable(path: Path, error: OSError) -> TrainingError:
+    where = error.filename or path
+    return TrainingError(f"{where}: cannot be written ({error.strerror})\nGive another folder with --out DIR.")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -102,6 +100,15 @@ class Outcomes:
     def join(cls, parts: Sequence[Outcomes]) -> Outcomes:
         """Put batches together."""
         return cls(*(np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(cls)))
+
+    @classmethod
+    def from_tensor(cls, columns: Tensor) -> Outcomes:
+        """Read what :meth:`to_tensor` wrote."""
+        return cls(*columns.numpy())
+
+    def to_tensor(self) -> Tensor:
+        """Return all figures, ``[figures, samples]`` in float64."""
+        return torch.from_numpy(np.stack([getattr(self, each.name) for each in fields(self)]))
 
     def metrics(self) -> Metrics:
         """Return the figures of all samples."""
@@ -198,27 +205,17 @@ class EpochRecord:
     best: bool
     seconds: float
 
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> EpochRecord:
+        """Read a line of metrics.jsonl."""
+        train, validation = Metrics(**data["train"]), Metrics(**data["validation"])
+        return cls(data["epoch"], data["step"], train, validation, data["best"], data["time"]["seconds"])
+
     def to_dict(self) -> dict[str, Any]:
         """Return the line of metrics.jsonl."""
         data = {"kind": "epoch", "epoch": self.epoch, "step": self.step, "best": self.best}
         both = {"train": asdict(self.train), "validation": asdict(self.validation)}
         return {**data, **both, "time": {"seconds": self.seconds}}
-
-
-class MetricsWriter:
-    """Append records to a file, one JSON object a line, each on disk before the next step."""
-
-    def __init__(self, path: Path) -> None:
-        self._file: TextIO = path.open("w", encoding="utf-8")
-
-    def write(self, record: StepRecord | EpochRecord) -> None:
-        """Write one line."""
-        self._file.write(json.dumps(record.to_dict(), allow_nan=False) + "\n")
-        self._file.flush()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
 
 
 def name(status: Status) -> str:

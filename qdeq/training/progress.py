@@ -9,13 +9,14 @@ from qdeq.training.metrics import EpochRecord, StepRecord
 
 @dataclass(frozen=True)
 class Plan:
-    """The size of a run, known before its first step."""
+    """The size of a run, known before its first step; ``done`` steps were made before it was resumed."""
 
     name: str
     epochs: int
     steps: int
     steps_per_epoch: int
     warmup_steps: int
+    done: int = 0
 
 
 class Progress:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from qdeq.errors import CheckpointError
+from qdeq.errors import CheckpointError, TrainingError
 from qdeq.training.metrics import Metrics
 
 
@@ -33,6 +34,7 @@ class RunSummary:
         failed: Solves that failed in training, by name of their status.
         adjoint_failed: Backward solves that missed their tolerance in training.
         device: Where it ran.
+        processes: How many shared the work, when it ended.
         seconds: Wall-clock time of training and evaluation.
         samples_per_second: Training throughput, validation left out.
         memory: Peak memory [MiB]: ``process_mib``, and on a GPU ``device_mib``.
@@ -56,6 +58,7 @@ class RunSummary:
     failed: dict[str, int]
     adjoint_failed: int
     device: str
+    processes: int
     seconds: float
     samples_per_second: float
     memory: dict[str, float]
@@ -68,6 +71,22 @@ class RunSummary:
         data["time"] = {key: data.pop(key) for key in ("seconds", "samples_per_second")}
         data["memory"] = data.pop("memory")
         return json.dumps({"format_version": 1, **data}, indent=2, allow_nan=False) + "\n"
+
+    def write(self, path: Path) -> None:
+        """Write summary.json, whole or not at all: it says that the run is finished.
+
+        Raises:
+            TrainingError: It cannot be written.
+        """
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            temporary.write_text(self.to_json(), encoding="utf-8")
+            os.replace(temporary, path)
+        except OSError as error:
+            raise TrainingError(
+                f"{path}: cannot be written ({error.strerror})\n"
+                f"Make room, then go on with qdeq train --resume {path.parent}"
+            ) from error
 
     @classmethod
     def read(cls, path: Path) -> RunSummary:

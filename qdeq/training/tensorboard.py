@@ -15,12 +15,13 @@ class TensorBoardLog:
 
     Args:
         path: Folder of the files.
+        step: Steps done before; what is there of later ones is dropped.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, step: int = 0) -> None:
         from torch.utils.tensorboard import SummaryWriter  # here, because the package is an extra
 
-        self._writer: Any = SummaryWriter(log_dir=str(path))
+        self._writer: Any = SummaryWriter(log_dir=str(path), purge_step=step + 1 if step else None)
 
     def write(self, record: StepRecord | EpochRecord) -> None:
         """Write one record."""

@@ -1,6 +1,7 @@
 """Density matrices by Kraus operators on the whole register, in numpy, without a line of the package's."""
 
 import math
+from functools import cache
 from itertools import product
 
 import numpy as np
@@ -25,6 +26,11 @@ def kraus(name, p):
     }[name]()
 
 
+@cache  # a test asks for the same channels a few dozen times
+def kraus_on_register(name, p, qubits, n):
+    return [on_register(small, qubits, n) for small in kraus(name, p)]
+
+
 def density_matrix(circuit, inputs, weights):
     n = circuit.num_qubits
     state = np.zeros(2**n)
@@ -35,10 +41,10 @@ def density_matrix(circuit, inputs, weights):
     rho = np.outer(state, state).astype(complex)
     for operation in circuit.body:
         if hasattr(operation, "probability"):
-            small = kraus(operation.name, operation.probability)
+            whole = kraus_on_register(operation.name, operation.probability, operation.qubits, n)
         else:
-            small = [gate_matrix(operation.name, [angle_value(angle, inputs, weights) for angle in operation.angles])]
-        whole = [on_register(matrix, operation.qubits, n) for matrix in small]
+            small = gate_matrix(operation.name, [angle_value(angle, inputs, weights) for angle in operation.angles])
+            whole = [on_register(small, operation.qubits, n)]
         rho = sum(k @ rho @ k.conj().T for k in whole)
     return rho
 

@@ -204,7 +204,9 @@ def test_capabilities(name):
     assert can.shots
     assert can.seedable
     assert not any([can.remote, can.costs_money])
-    assert can.noise == (name in ("cirq-dm", "braket-local-dm", "pennylane:default.mixed"))
+    assert can.exact_noise == (name in ("cirq-dm", "braket-local-dm", "pennylane:default.mixed"))
+    assert can.noise == (can.exact_noise or name == "qsim")
+    assert can.readout
     assert can.precision == ("float32" if name == "qsim" else "float64")
     with pytest.raises(UnsupportedError, match=f"at most {can.max_qubits} qubits"):
         get_backend(name).at(Circuit(can.max_qubits + 1), torch.zeros(0), (Z(0),))

@@ -109,9 +109,9 @@ def test_bad_runs(qdeq, tmp_path):
     best = tmp_path / "mine/checkpoints/best.safetensors"
     content = best.read_bytes()
     best.write_bytes(content[:-10])
-    refused(qdeq("eval", "mine", code=2), str(best.relative_to(tmp_path)), "truncated or damaged", "--checkpoint last")
+    refused(qdeq("eval", "mine", code=2), str(best.relative_to(tmp_path)), "truncated or damaged", "--checkpoint step-00000004")
     best.unlink()
-    refused(qdeq("eval", "mine", code=2), "no such checkpoint", "--checkpoint last")
+    refused(qdeq("eval", "mine", code=2), "no such checkpoint", "--checkpoint step-00000004")
     spec = tmp_path / "mine/spec.yaml"
     spec.write_text(spec.read_text().replace("seed: 0", "seed: 1", 1))
     refused(qdeq("eval", "mine", "--checkpoint", "last", code=2), "another experiment")
@@ -128,7 +128,7 @@ def test_debug_shows_the_traceback_and_the_message(qdeq):
 def test_what_nobody_expected_keeps_its_traceback(tmp_path):
     (tmp_path / "tiny.yaml").write_text(TINY)
     code = (
-        "import qdeq.training.trainer as t\n"
+        "import qdeq.training.run as t\n"
         "def broken(spec): raise ZeroDivisionError('a bug')\n"
         "t.build_data = broken\n"
         "from qdeq.cli import app; app(['train', 'tiny.yaml'])"
@@ -143,5 +143,5 @@ def test_interrupt_before_training_exits_130(qdeq, monkeypatch):
     def interrupted(spec):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("qdeq.training.trainer.build_data", interrupted)
+    monkeypatch.setattr("qdeq.training.run.build_data", interrupted)
     assert "interrupted" in qdeq("train", "tiny.yaml", code=130).stderr

@@ -20,7 +20,7 @@ def test_the_command_prints_a_table_and_writes_a_picture(qdeq, run):
     assert "written: run/stability.png" in result.stdout
     assert (run / "stability.png").stat().st_size > 10_000
     assert not result.stderr
-    assert "checkpoint last" in qdeq("stability", "run", "--samples", 2, "--checkpoint", "last").stdout
+    assert "checkpoint step-00000004" in qdeq("stability", "run", "--samples", 2, "--checkpoint", "last").stdout
     qdeq("train", "tiny.yaml", *IMPLICIT, "--force")
     assert not (run / "stability.png").exists()  # it would be another run's
 

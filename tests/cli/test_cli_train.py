@@ -28,7 +28,7 @@ def test_train_then_eval_show_the_same_figures(qdeq, tmp_path):
     for row in ("accuracy", "loss", "residual, mean", "residual, worst sample", "evaluations per solve"):
         assert figures(trained, row) == figures(again, row)
     assert f"{summary.test.loss:.4f}" in figures(again, "loss")[-1]
-    assert "last: epoch 1, step 4" in qdeq("eval", "runs/tiny", "--checkpoint", "last").stdout
+    assert "step-00000004: epoch 1, step 4" in qdeq("eval", "runs/tiny", "--checkpoint", "last").stdout
 
 
 def test_options_change_the_experiment_and_are_saved_with_the_run(qdeq, tmp_path):

@@ -10,7 +10,7 @@ from tiny_runs import tiny_spec
 
 from qdeq.builders import build_model
 from qdeq.errors import CheckpointError
-from qdeq.training import CheckpointInfo, evaluate_run, load_checkpoint, save_checkpoint, train
+from qdeq.training import CheckpointInfo, evaluate_run, load_checkpoint, model_tensors, save_checkpoint, train
 
 INFO = CheckpointInfo(step=7, epoch=2, validation_loss=0.123456789012345678, spec_hash="ab" * 32)
 
@@ -23,7 +23,7 @@ def model():
 @pytest.fixture
 def saved(model, tmp_path):
     path = tmp_path / "best.safetensors"
-    save_checkpoint(path, model, INFO)
+    save_checkpoint(path, model_tensors(model), INFO)
     return path
 
 
@@ -46,14 +46,17 @@ def test_every_trained_parameter_is_in_the_file(model, saved):
 
 def test_equal_checkpoints_are_equal_files(model, saved, tmp_path):
     for attempt in range(3):
-        save_checkpoint(tmp_path / f"{attempt}.safetensors", model, INFO)
+        save_checkpoint(tmp_path / f"{attempt}.safetensors", model_tensors(model), INFO)
         assert (tmp_path / f"{attempt}.safetensors").read_bytes() == saved.read_bytes()
 
 
 @pytest.mark.parametrize("length", [0, 4, 100, -1])
 def test_truncated_file_is_named_with_a_remedy(saved, length):
+    saved.with_name("step-00000003.safetensors").touch()
     saved.write_bytes(saved.read_bytes()[:length])
-    with pytest.raises(CheckpointError, match=r"best\.safetensors: truncated or damaged.*\n.*--checkpoint last"):
+    with pytest.raises(
+        CheckpointError, match=r"best\.safetensors: truncated or damaged.*\n.*--checkpoint step-00000003"
+    ):
         load_checkpoint(saved)
 
 
@@ -61,6 +64,15 @@ def test_a_flipped_bit_in_the_weights_is_found(saved):
     content = bytearray(saved.read_bytes())
     content[-3] ^= 4
     saved.write_bytes(content)
+    with pytest.raises(CheckpointError, match="checksum"):
+        load_checkpoint(saved)
+
+
+def test_a_flipped_bit_in_the_header_is_found(saved):
+    """The weights' checksum says nothing of the step that they are from."""
+    content = saved.read_bytes()
+    assert content.count(b'\\"step\\": 7') == 1
+    saved.write_bytes(content.replace(b'\\"step\\": 7', b'\\"step\\": 5'))
     with pytest.raises(CheckpointError, match="checksum"):
         load_checkpoint(saved)
 
@@ -107,7 +119,7 @@ def test_failed_write_keeps_the_old_file(model, saved, monkeypatch):
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(CheckpointError, match="No space left"):
-        save_checkpoint(saved, model, INFO)
+        save_checkpoint(saved, model_tensors(model), INFO)
     assert saved.read_bytes() == before
     assert [path.name for path in saved.parent.iterdir()] == [saved.name]
 

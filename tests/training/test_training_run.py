@@ -8,7 +8,7 @@ import torch
 from tiny_runs import read_metrics, tiny_spec, untimed
 
 from qdeq.builders import build_data, build_model
-from qdeq.training import Progress, RunSummary, evaluate, evaluate_run, load_checkpoint, train
+from qdeq.training import Progress, RunFolder, RunSummary, evaluate, evaluate_run, load_checkpoint, train
 
 
 def test_loss_goes_down_and_every_promised_file_is_there(finished):
@@ -18,7 +18,11 @@ def test_loss_goes_down_and_every_promised_file_is_there(finished):
     assert last["validation"]["loss"] < math.log(4)
     for name in ("spec.yaml", "metrics.jsonl", "summary.json", "curves.png"):
         assert (folder / name).stat().st_size > 0
-    assert {path.name for path in (folder / "checkpoints").iterdir()} == {"best.safetensors", "last.safetensors"}
+    assert {path.name for path in (folder / "checkpoints").iterdir()} == {
+        "best.safetensors",
+        "step-00000004.safetensors",
+        "step-00000008.safetensors",
+    }
     assert RunSummary.read(folder / "summary.json") == summary
 
 
@@ -35,8 +39,8 @@ def test_same_spec_gives_the_same_numbers_to_the_last_digit_whatever_the_global_
     assert untimed(read_metrics(tmp_path / "again")) == untimed(read_metrics(folder))
     assert (again.validation, again.test) == (summary.validation, summary.test)
     for which in ("best", "last"):
-        path = f"checkpoints/{which}.safetensors"
-        assert (tmp_path / "again" / path).read_bytes() == (folder / path).read_bytes()
+        one, other = (RunFolder(path).checkpoint(which) for path in (tmp_path / "again", folder))
+        assert one.read_bytes() == other.read_bytes()
 
 
 def test_another_seed_gives_other_numbers_on_the_same_splits(finished, tmp_path):
@@ -56,7 +60,7 @@ def test_best_checkpoint_is_the_one_of_lowest_validation_loss(tmp_path):
     assert best < 20
     info = load_checkpoint(tmp_path / "run/checkpoints/best.safetensors").info
     assert (info.epoch, info.validation_loss) == (best, losses[best]) == (summary.best_epoch, summary.validation.loss)
-    assert load_checkpoint(tmp_path / "run/checkpoints/last.safetensors").info.epoch == 20
+    assert load_checkpoint(RunFolder(tmp_path / "run").checkpoint("last")).info.epoch == 20
 
 
 @pytest.mark.parametrize("which", ["best", "last"])
@@ -139,8 +143,8 @@ def test_double_precision_and_tensorboard(tmp_path):
     spec = tiny_spec(training={"epochs": 1, "precision": "float64", "tensorboard": True})
     train(spec, tmp_path / "run")
     assert any((tmp_path / "run/tensorboard").iterdir())
-    tensors = load_checkpoint(tmp_path / "run/checkpoints/last.safetensors").tensors
-    assert {tensor.dtype for tensor in tensors.values()} == {torch.float64}
+    tensors = load_checkpoint(RunFolder(tmp_path / "run").checkpoint("last")).tensors
+    assert {tensor.dtype for name, tensor in tensors.items() if not name.endswith(".step")} == {torch.float64}
 
 
 def test_what_differs_between_equal_runs_stands_apart_in_the_summary(finished):

@@ -17,8 +17,9 @@ from tiny_runs import read_metrics, tiny_spec
 
 from qdeq.builders import build_model
 from qdeq.errors import ConvergenceError, ConvergenceWarning, TrainingError
-from qdeq.training import Progress, TrainingInterrupted, evaluate_run, load_checkpoint, train
-from qdeq.training.environment import convergence_warnings_once, deferred_interrupt
+from qdeq.training import Progress, RunFolder, TrainingInterrupted, evaluate_run, load_checkpoint, train
+from qdeq.training.environment import convergence_warnings_once
+from qdeq.training.signals import deferred_interrupt
 
 DIRECT = {"model": {"mode": "direct", "layers": 1}}
 
@@ -38,7 +39,7 @@ def poison(monkeypatch, spoil, at):
         model.forward = poisoned
         return model
 
-    monkeypatch.setattr("qdeq.training.trainer.build_model", build)
+    monkeypatch.setattr("qdeq.training.run.build_model", build)
 
 
 @pytest.mark.parametrize(
@@ -53,12 +54,12 @@ def test_a_loss_or_gradient_that_is_not_finite_stops_and_keeps_the_last_good_che
     monkeypatch, tmp_path, spoil, what
 ):
     poison(monkeypatch, spoil, at=6)  # the second step of the second epoch
-    with pytest.raises(TrainingError, match=rf"step 6 \(epoch 2\): {what}.*epoch 1\)\n.*learning_rate") as caught:
+    with pytest.raises(TrainingError, match=rf"step 6 \(epoch 2\): {what}.*\n.*learning_rate") as caught:
         train(tiny_spec(**DIRECT), tmp_path / "run")
-    assert str(tmp_path / "run/checkpoints/last.safetensors") in str(caught.value)
-    checkpoint = load_checkpoint(tmp_path / "run/checkpoints/last.safetensors")
-    assert checkpoint.info.step == 4
-    assert all(bool(tensor.isfinite().all()) for tensor in checkpoint.tensors.values())
+    last = tmp_path / "run/checkpoints/step-00000004.safetensors"
+    assert str(last) in str(caught.value)
+    assert RunFolder(tmp_path / "run").checkpoint("last") == last
+    assert all(bool(tensor.isfinite().all()) for tensor in load_checkpoint(last).tensors.values())
     assert len(read_metrics(tmp_path / "run", "step")) == 5
 
 
@@ -88,8 +89,9 @@ def test_interrupt_keeps_and_names_the_last_checkpoint(tmp_path):
     with pytest.raises(TrainingInterrupted) as caught:
         train(tiny_spec(**DIRECT), tmp_path / "run", progress=watcher)
     assert watcher.was_closed
-    last = tmp_path / "run/checkpoints/last.safetensors"
+    last = tmp_path / "run/checkpoints/step-00000006.safetensors"
     assert str(last) in str(caught.value)
+    assert f"qdeq train --resume {tmp_path / 'run'}" in str(caught.value)
     assert (load_checkpoint(last).info.step, load_checkpoint(last).info.epoch) == (6, 1)
     assert evaluate_run(tmp_path / "run", checkpoint="last").test.samples == 145
     assert load_checkpoint(tmp_path / "run/checkpoints/best.safetensors").info.step == 4
@@ -102,10 +104,13 @@ def test_interrupt_in_the_final_evaluation_leaves_the_last_weights_in_last(monke
     monkeypatch.setattr("qdeq.training.trainer.peak_memory", interrupted)
     with pytest.raises(TrainingInterrupted):
         train(tiny_spec(**DIRECT), tmp_path / "run")
-    assert load_checkpoint(tmp_path / "run/checkpoints/last.safetensors").info.validation_loss is not None
+    assert load_checkpoint(RunFolder(tmp_path / "run").checkpoint("last")).info.validation_loss is not None
 
 
-def test_sigint_to_the_command_line_exits_130_and_names_the_checkpoint(tmp_path):
+@pytest.mark.parametrize(
+    ("number", "code", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+)
+def test_a_signal_to_the_command_line_keeps_everything_and_says_how_to_go_on(tmp_path, number, code, word):
     config = tmp_path / "config.yaml"
     config.write_text(tiny_spec(**DIRECT, training={"epochs": 100_000}).to_yaml())
     process = subprocess.Popen(
@@ -117,20 +122,20 @@ def test_sigint_to_the_command_line_exits_130_and_names_the_checkpoint(tmp_path)
     )
     try:
         metrics = tmp_path / "run/metrics.jsonl"
-        deadline = time.monotonic() + 40
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline and not (metrics.exists() and metrics.stat().st_size > 5_000):
             time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
-        output, errors = process.communicate(timeout=20)
+        process.send_signal(number)
+        output, errors = process.communicate(timeout=30)
     finally:
         process.kill()
-    assert process.returncode == 130, errors
+    assert process.returncode == code, errors
     assert "Traceback" not in errors
-    last = tmp_path / "run/checkpoints/last.safetensors"
+    last = RunFolder(tmp_path / "run").checkpoint("last")
     assert str(last) in errors
-    steps = read_metrics(tmp_path / "run", "step")
-    assert int(re.search(r"after step (\d+)", errors)[1]) == load_checkpoint(last).info.step
-    assert load_checkpoint(last).info.step - len(steps) in (0, 1)  # the interrupt may fall before the step is noted
+    assert f"qdeq train --resume {tmp_path / 'run'}" in errors
+    step = load_checkpoint(last).info.step
+    assert int(re.search(rf"{word} after step (\d+)", errors)[1]) == step == len(read_metrics(tmp_path / "run", "step"))
     assert "\x1b" not in output
 
 

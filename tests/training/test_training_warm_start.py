@@ -50,18 +50,19 @@ def test_evaluation_starts_from_zero_all_the_same(tmp_path):
 
 def test_the_store_holds_the_equilibrium_of_every_training_image_in_its_row(tmp_path):
     trainer = trainer_of(tiny_spec(training={**STANDSTILL, "warm_start": True}), tmp_path / "run")
-    assert trainer.warm_states.shape == (60, 4)
+    assert trainer.state.warm_states.shape == (60, 4)
     with torch.no_grad():
-        wanted = trainer.model.eval()(trainer.features).equilibrium.value
-    torch.testing.assert_close(trainer.warm_states, wanted, atol=1e-2, rtol=0)  # 1e-3 ||y|| ||(1 - J)^-1|| at most
-    assert float((trainer.warm_states - wanted.roll(1, 0)).abs().max()) > 0.1
-    assert trainer_of(tiny_spec(training={"epochs": 1}), tmp_path / "cold").warm_states is None
+        wanted = trainer.model.eval()(trainer.splits.train.features.double()).equilibrium.value
+    # rtol 1e-3 leaves at most 1e-3 ||y|| ||(1 - J)^-1||
+    torch.testing.assert_close(trainer.state.warm_states, wanted, atol=1e-2, rtol=0)
+    assert float((trainer.state.warm_states - wanted.roll(1, 0)).abs().max()) > 0.1
+    assert trainer_of(tiny_spec(training={"epochs": 1}), tmp_path / "cold").state.warm_states is None
 
 
 def test_images_whose_solve_failed_start_from_zero_again(tmp_path):
     failing = {"max_steps": 1, "rtol": 1e-6}
     trainer = trainer_of(tiny_spec(solver=failing, training={"warm_start": True}), tmp_path / "warm")
-    assert torch.equal(trainer.warm_states, torch.zeros(60, 4))
+    assert torch.equal(trainer.state.warm_states, torch.zeros(60, 4))
     trainer_of(tiny_spec(solver=failing), tmp_path / "cold")
     assert untimed(read_metrics(tmp_path / "warm")) == untimed(read_metrics(tmp_path / "cold"))
 

@@ -5,6 +5,7 @@ import json
 import torch
 
 from qdeq.spec import ExperimentSpec, parse_spec
+from qdeq.training import RunFolder
 
 torch.set_num_threads(1)  # the tensors are tiny: more threads only wait for each other
 
@@ -29,3 +30,19 @@ def read_metrics(folder, kind=None):
 
 def untimed(records):
     return [{key: value for key, value in record.items() if key != "time"} for record in records]
+
+
+def differences(one, other):
+    """Return the names of the files in which two finished runs differ that should be equal.
+
+    Of the states to go on from this is the last: where a run was cut, it has others than a run that was not.
+    """
+    a, b = RunFolder(one), RunFolder(other)
+    pairs = [(a.checkpoint(which), b.checkpoint(which)) for which in ("best", "last")]
+    names = [x.name for x, y in pairs if x.name != y.name or x.read_bytes() != y.read_bytes()]
+    if untimed(read_metrics(one)) != untimed(read_metrics(other)):
+        names.append(a.metrics.name)
+    first, second = (json.loads(run.summary.read_text()) for run in (a, b))
+    if untimed([first | {"memory": 0}]) != untimed([second | {"memory": 0}]):
+        names.append(a.summary.name)
+    return names

@@ -71,6 +71,7 @@ class PennyLaneBackend(CircuitBackend):
         return Capabilities(
             shots=True,
             noise=self.device == "default.mixed",
+            readout=True,
             seedable=True,
             gradients=frozenset(native),
             batching=self.device == "default.qubit",

@@ -34,7 +34,7 @@ class BackpropFunction(FrozenFunction):
         self._device = device(device_name, circuit.num_qubits)
         self._circuit = lowered(circuit, LACKS)
         self._weights = weights
-        self._measured, self._coefficients = measured_strings(observables)
+        self._measured, self._coefficients = measured_strings(observables, circuit.readout)
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """Return the expectations ``[B, O]`` at inputs ``[B, I]``."""
@@ -99,7 +99,7 @@ class AdjointFunction(CircuitFunction):
         result = np.zeros((len(inputs), len(self.observables), size))
         if not chosen:
             return torch.from_numpy(result).to(inputs)
-        measured, coefficients = measured_strings(self.observables)
+        measured, coefficients = measured_strings(self.observables, self.circuit.readout)
         bound = bind_rows((free,), inputs, self.weights)
         record_executions(len(bound), len(bound))
         tapes = [

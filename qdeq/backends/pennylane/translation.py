@@ -10,7 +10,8 @@ import numpy as np
 import pennylane as qml
 
 from qdeq.backends.adapter import encoded_state
-from qdeq.circuit import Channel, Circuit, Gate
+from qdeq.backends.readout import observable_read
+from qdeq.circuit import Channel, Circuit, Gate, ReadoutError
 from qdeq.gates import GATES
 from qdeq.observables import Observable, PauliString, as_sum
 
@@ -89,9 +90,12 @@ def _channel(channel: Channel) -> Any:
     return qml.QubitChannel([k.numpy() for k in channel.type.build(channel.probability)], wires=channel.qubits)
 
 
-def measured_strings(observables: Sequence[Observable]) -> tuple[list[Any], np.ndarray]:
-    """Return the measurements of the distinct Pauli strings, K of them, and their coefficients ``[O, K]``."""
-    sums = [{string: coefficient for coefficient, string in as_sum(observable).terms} for observable in observables]
+def measured_strings(
+    observables: Sequence[Observable], readout: Sequence[ReadoutError]
+) -> tuple[list[Any], np.ndarray]:
+    """Return the measurements of the distinct Pauli strings that are read, K of them, and coefficients ``[O, K]``."""
+    read = [as_sum(observable_read(observable, readout)) for observable in observables]
+    sums = [{string: coefficient for coefficient, string in total.terms} for total in read]
     strings = list(dict.fromkeys(string for terms in sums for string in terms)) or [PauliString()]
     coefficients = np.array([[terms.get(string, 0.0) for string in strings] for terms in sums])
     return [qml.expval(_pauli(string)) for string in strings], coefficients

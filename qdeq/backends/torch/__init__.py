@@ -25,7 +25,7 @@ from qdeq.observables import Observable
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class TorchBackend(Backend):
-    """Batched state vectors in PyTorch, differentiable in inputs and weights; density matrices under noise.
+    """Batched state vectors in PyTorch, differentiable in inputs and weights; density matrices where gates are noisy.
 
     Works in the precision of its inputs (complex64 for float32, complex128 for float64) and on their device.
     """
@@ -46,6 +46,7 @@ class TorchBackend(Backend):
         return Capabilities(
             shots=True,
             noise=True,
+            readout=True,
             gradients=frozenset({"backprop"}),
             batching=True,
             seedable=True,
@@ -99,7 +100,7 @@ class TorchBackend(Backend):
         if shots is not None:
             return CircuitFunction(self, circuit, weights, observables, shots=shots, key=key or ShotKey(seed=0))
         analysis = None if self.execution == "circuits" else analyse(circuit)
-        if analysis is not None and circuit.noisy:
+        if analysis is not None and circuit.channels:
             return compile_noisy(circuit, analysis, weights, observables)
         if analysis is not None:
             columns = _fused(circuit).apply(basis_columns(circuit.num_qubits, analysis, weights), weights)
@@ -115,7 +116,7 @@ class TorchBackend(Backend):
 
 
 def _simulation(circuit: Circuit, weights: Tensor, observables: Sequence[Observable]) -> Simulation | DensitySimulation:
-    return (DensitySimulation if circuit.noisy else Simulation)(circuit, weights, observables)
+    return (DensitySimulation if circuit.channels else Simulation)(circuit, weights, observables)
 
 
 @lru_cache(maxsize=256)

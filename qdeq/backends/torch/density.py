@@ -17,7 +17,6 @@ from qdeq.backends.base import FrozenFunction, check_inputs
 from qdeq.backends.compile import Analysis, compile_operators
 from qdeq.backends.readout import read_as, read_out
 from qdeq.backends.torch.simulator import amplitudes
-from qdeq.channels import CHANNELS
 from qdeq.circuit import Angle, Channel, Circuit, Gate, Input, Weight
 from qdeq.observables import BASIS_GATES, MeasurementGroup, Observable, measurement_groups
 
@@ -106,9 +105,11 @@ def superoperators(body: Sequence[Gate | Channel], inputs: Tensor, weights: Tens
     """Return gates and channels at inputs ``[B, I]`` and weights ``[P]``, joined where they share their qubits."""
     joined: list[Superoperator] = []
     last: dict[int, int] = {}  # the latest operation on each qubit
-    for operation in body:
-        matrix = _gate(operation, inputs, weights) if isinstance(operation, Gate) else _channel(operation, weights)
-        qubits = operation.qubits
+    kind = torch.complex64 if weights.dtype == torch.float32 else torch.complex128
+    for qubits, gate, noise in _runs(tuple(body)):
+        matrix = noise.to(device=weights.device, dtype=kind)
+        if gate is not None:
+            matrix = matrix @ _gate(gate, inputs, weights)
         before = last.get(qubits[0])
         if before is not None and all(last.get(qubit) == before for qubit in qubits):
             wider, earlier = joined[before]
@@ -146,17 +147,28 @@ def _angle(angle: Angle, inputs: Tensor, weights: Tensor) -> Tensor:
     return weights.new_tensor([angle])
 
 
-def _channel(channel: Channel, like: Tensor) -> Tensor:
-    kind = torch.complex64 if like.dtype == torch.float32 else torch.complex128
-    return _channel_matrix(channel.name, channel.probability).to(device=like.device, dtype=kind)
-
-
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 @torch.inference_mode(False)  # what is kept has to serve training too
-def _channel_matrix(name: str, probability: float) -> Tensor:
-    """Return ``Σ K ⊗ K̄`` ``[1, 4^k, 4^k]``."""
-    kraus = torch.stack(CHANNELS[name].build(probability))
-    return _doubled(kraus[None], kraus[None])
+def _runs(body: tuple[Gate | Channel, ...]) -> list[tuple[tuple[int, ...], Gate | None, Tensor]]:
+    """Return each gate with the channels that follow it on its qubits as one matrix; None for channels by themselves.
+
+    The channels do not depend on any weight, and there are several times as many as gates.
+    """
+    runs: list[tuple[tuple[int, ...], Gate | None, Tensor]] = []
+    for operation in body:
+        if isinstance(operation, Gate):
+            runs.append(
+                (operation.qubits, operation, torch.eye(4 ** len(operation.qubits), dtype=torch.complex128)[None])
+            )
+            continue
+        kraus = torch.stack(operation.type.build(operation.probability))
+        matrix = _doubled(kraus[None], kraus[None])
+        if runs and set(operation.qubits) <= set(runs[-1][0]):
+            qubits, gate, before = runs[-1]
+            runs[-1] = qubits, gate, _widened(matrix, operation.qubits, qubits) @ before
+        else:
+            runs.append((operation.qubits, None, matrix))
+    return runs
 
 
 def _doubled(left: Tensor, right: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from qdeq.backends.base import FrozenFunction, check_inputs
 from qdeq.backends.compile import rotate_basis
+from qdeq.backends.readout import read_out
 from qdeq.backends.torch.fusion import FusedCircuit
 from qdeq.backends.torch.monomial import Monomial, apply_diagonal, is_diagonal
 from qdeq.circuit import Circuit, Gate, Input, Weight
@@ -159,12 +160,12 @@ class Simulation(FrozenFunction):
         return torch.stack(parts).sum(0) if len(parts) > 1 else parts[0]
 
     def measurement(self, inputs: Tensor) -> Callable[[MeasurementGroup], Tensor]:
-        """Return a function from a group to the outcome probabilities ``[B, 2^n]`` in its basis."""
+        """Return a function from a group to the probabilities ``[B, 2^n]`` of what is read in its basis."""
         state = self.state(inputs).mT
 
         def probabilities(group: MeasurementGroup) -> Tensor:
             rotated = rotate_basis(state, group)
-            return (rotated.real**2 + rotated.imag**2).mT
+            return read_out((rotated.real**2 + rotated.imag**2).mT, self._circuit.readout)
 
         return probabilities
 

@@ -1,0 +1,97 @@
+"""``qdeq train`` and ``qdeq eval``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from qdeq.cli.app import Assignments, Backend, Checkpoint, Device, Quiet, Solver, app, load, make_console, named
+from qdeq.errors import TrainingError
+
+if TYPE_CHECKING:
+    from qdeq.training import Progress, RunSummary
+
+
+@app.command()
+def train(
+    config: Annotated[
+        Path | None, typer.Argument(metavar="[CONFIG]", help="The experiment, a YAML file.", show_default=False)
+    ] = None,
+    backend: Backend = None,
+    solver: Solver = None,
+    assignments: Assignments = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run.", show_default="runs/NAME")] = None,
+    device: Device = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a run that lies in the folder.")] = False,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help="Go on with the run in this folder from its last checkpoint. No CONFIG then, and of the other options "
+            "only --set budget.KEY=VALUE.",
+            show_default=False,
+        ),
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Train an experiment, and report on its best checkpoint.
+
+    With `torchrun --nproc-per-node N -m qdeq train CONFIG` several processes share the work.
+    """
+    from qdeq.reports.tables import summary_table
+    from qdeq.training import Progress
+    from qdeq.training.display import make_progress
+    from qdeq.training.team import leads_here
+
+    if (config is None) == (resume is None):
+        raise TrainingError("there is nothing to train, or too much\nGive either CONFIG or --resume RUN.")
+    silent = quiet or not leads_here()
+    console = make_console()
+    progress = Progress() if silent else make_progress(console)
+    if resume is not None:
+        others = {"--backend": backend, "--solver": solver, "--device": device, "--out": out, "--force": force}
+        summary = _go_on(resume, [key for key, given in others.items() if given], assignments or [], progress)
+    else:
+        from qdeq.training import train as run
+
+        assert config is not None
+        spec = load(config, backend, solver, device, assignments)
+        with named(config):
+            summary = run(spec, out or Path("runs") / spec.name, force=force, progress=progress)
+    if not silent:
+        console.print()
+        console.print(summary_table(summary))
+
+
+def _go_on(run: Path, others: list[str], assignments: list[str], progress: Progress) -> RunSummary:
+    from qdeq.spec import load_spec
+    from qdeq.training import resume
+
+    others += [f"--set {each}" for each in assignments if not each.startswith("budget.")]
+    if others:
+        raise TrainingError(
+            f"{run}: a run goes on as it began, so {others[0]} does not go with --resume\n"
+            "Leave it out, or train anew with --out DIR. Only --set budget.KEY=VALUE goes with it."
+        )
+    file = run / "spec.yaml"
+    budget = load_spec(file, assignments).budget if assignments else None
+    with named(file):
+        return resume(run, budget=budget, progress=progress)
+
+
+@app.command(name="eval")
+def evaluate(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, e.g. runs/digits.", show_default=False)],
+    checkpoint: Checkpoint = "best",
+    device: Device = None,
+) -> None:
+    """Evaluate a saved run on its validation and test images; nothing is written."""
+    from qdeq.reports.tables import evaluation_table
+    from qdeq.training import evaluate_run
+    from qdeq.training.environment import convergence_warnings_once
+
+    with named(run / "spec.yaml"), convergence_warnings_once(lambda message: typer.echo(message, err=True)):
+        evaluation = evaluate_run(run, checkpoint=checkpoint, device=device)
+    make_console().print(evaluation_table(evaluation))

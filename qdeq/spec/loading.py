@@ -1,0 +1,70 @@
+"""From a file, or from parsed YAML, to a checked experiment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from qdeq.errors import SpecError
+from qdeq.spec.experiment import ExperimentSpec
+from qdeq.spec.messages import explain, origin
+from qdeq.spec.text import assign, parse_yaml
+
+MAX_FILE_BYTES = 1 << 17
+"""An experiment file larger than this is refused; no more of it is read."""
+
+
+def load_spec(path: str | Path, overrides: Sequence[str] = ()) -> ExperimentSpec:
+    """Read an experiment file.
+
+    Args:
+        path: A YAML file.
+        overrides: Assignments ``"a.b=value"``, the value in YAML, applied in order.
+
+    Raises:
+        SpecError: The file cannot be read, or does not describe an experiment.
+    """
+    data = read_yaml(path)
+    for override in overrides:
+        assign(data, override)
+    return parse_spec(data, str(Path(path)), overrides)
+
+
+def read_yaml(path: str | Path) -> Any:
+    """Read a YAML file of a size that a person writes.
+
+    Raises:
+        SpecError: It cannot be read, is too large, or is not YAML.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)  # whatever size the file claims: a device claims none
+        if len(content) > MAX_FILE_BYTES:
+            raise SpecError(f"{path}: larger than {MAX_FILE_BYTES} bytes; an experiment file is a few lines of YAML")
+        text = content.decode("utf-8")
+    except OSError as error:
+        hint = f"; did you mean {path / 'spec.yaml'}?" if os.path.isfile(path / "spec.yaml") else ""
+        raise SpecError(f"{path}: cannot be read ({error.strerror}){hint}") from error
+    except UnicodeDecodeError as error:
+        raise SpecError(f"{path}: cannot be read as UTF-8 (byte {error.start}); save it as UTF-8") from error
+    except ValueError as error:  # a path with a NUL in it
+        raise error if isinstance(error, SpecError) else SpecError(f"{path!r}: cannot be read ({error})") from error
+    return parse_yaml(text, str(path))
+
+
+def parse_spec(data: Any, source: str, overrides: Sequence[str] = ()) -> ExperimentSpec:
+    """Check a parsed experiment; ``source`` names it in messages, which also say what came in by an override."""
+    if not isinstance(data, dict):
+        raise SpecError(f"{source}: expected a mapping with the keys {', '.join(ExperimentSpec.model_fields)}")
+    try:
+        return ExperimentSpec.model_validate(data)
+    except ValidationError as error:
+        lines = [explain(source, item) + origin(item, overrides) for item in error.errors(include_url=False)[:2]]
+        if len(lines) > 1:  # each may have a second line, with what is allowed; the message has two in all
+            lines = [line.partition("\n")[0] for line in lines]
+        raise SpecError("\n".join(lines)) from error

@@ -1,0 +1,77 @@
+"""What is wrong with an experiment, in one line: file, path, what is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, get_args, get_origin
+
+from pydantic import BaseModel
+
+from qdeq.errors import did_you_mean, printable
+from qdeq.spec.experiment import ExperimentSpec
+
+
+def origin(item: Any, overrides: Sequence[str]) -> str:
+    """Say which override, if any, the mistake came in by: the file itself may be right."""
+    where = ".".join(str(part) for part in item["loc"])
+    guilty = [text for text in overrides if f"{where}.".startswith(f"{text.partition('=')[0].strip()}.")]
+    if not guilty:
+        return ""
+    key, _, value = guilty[-1].partition("=")
+    # a whole mapping may hold anything, keys of an account too: it is not repeated
+    return f" (from --set {printable(key)}={'{...}' if value.lstrip().startswith('{') else printable(value)})"
+
+
+def explain(source: str, item: Any) -> str:
+    """Return one line, or two where a plug-in says what it allows: file, path, what is wrong, what is allowed."""
+    location = [part for part in item["loc"] if not str(part).startswith(("function-", "literal[", "tuple["))]
+    where = printable(".".join(str(part) for part in location))
+    prefix = f"{source}: {where}: " if where else f"{source}: "
+    if item["type"] == "extra_forbidden":
+        fields = _fields_at(location[:-1])
+        return f"{prefix}unknown key; allowed: {', '.join(fields)}.{did_you_mean(location[-1], fields)}"
+    message = item["msg"].removeprefix("Value error, ")
+    if item["type"] == "value_error":
+        return prefix + "\n".join(map(printable, message.splitlines()))
+    if item["type"] in ("model_type", "dict_type"):
+        fields = _fields_at(location)
+        keys = f" with the keys {', '.join(fields)}" if fields else ""
+        return f"{prefix}expected a mapping{keys}, not {_short(item['input'])}"
+    if item["type"] == "too_short":
+        return f"{prefix}needs at least {item['ctx']['min_length']} entries, not {_short(item['input'])}"
+    if item["type"] == "string_pattern_mismatch":
+        return f"{prefix}not {_short(item['input'])}. Allowed: {_description_at(location)}"
+    guess = (
+        did_you_mean(item["input"], item["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", "))
+        if item["type"] == "literal_error"
+        else ""
+    )
+    return f"{prefix}{message[0].lower()}{message[1:]}, not {_short(item['input'])}.{guess}"
+
+
+def _description_at(location: Sequence[Any]) -> str:
+    parent: Any = ExperimentSpec
+    for key in location[:-1]:
+        parent = parent.model_fields[str(key)].annotation
+    return parent.model_fields[str(location[-1])].description or ""
+
+
+def _fields_at(location: Sequence[Any]) -> list[str]:
+    model: Any = ExperimentSpec
+    for key in location:
+        if get_origin(model) is dict:  # of `dict[int, Section]`: the key is the user's
+            model = get_args(model)[1]
+            continue
+        field = model.model_fields.get(str(key))
+        model = field.annotation if field else None
+        if get_origin(model) is dict:
+            continue
+        model = next((kind for kind in get_args(model) if kind is not type(None)), model)  # of `Budget | None`
+        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+            return []
+    return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
