@@ -116,10 +116,10 @@ def kill_and_resume(
 def differences(one: Path, other: Path) -> list[str]:
     """Return the names of what differs between two runs that should be equal: weights, states, metrics, figures."""
     a, b = RunFolder(one), RunFolder(other)
-    files = {path.name: path for path in (*a.states(), a.checkpoint("best"))}
-    theirs = {path.name: path for path in (*b.states(), b.checkpoint("best"))}
-    different = sorted(files.keys() ^ theirs.keys())
-    different += [name for name in files.keys() & theirs.keys() if files[name].read_bytes() != theirs[name].read_bytes()]
+    mine, theirs = (
+        {path.name: path.read_bytes() for path in (*run.states(), run.checkpoint("best"))} for run in (a, b)
+    )
+    different = sorted(name for name in mine.keys() | theirs.keys() if mine.get(name) != theirs.get(name))
     if [_untimed(each) for each in read_log(a.metrics)] != [_untimed(each) for each in read_log(b.metrics)]:
         different.append(a.metrics.name)
     if _untimed(json.loads(a.summary.read_text())) != _untimed(json.loads(b.summary.read_text())):

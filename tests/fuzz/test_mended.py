@@ -1,15 +1,16 @@
 """What hostile files once did: each of them is refused, or read as it should be, with little memory."""
 
 import gzip
-import io
 import os
 import struct
+import tarfile
 import tracemalloc
 import zipfile
 
 import numpy as np
 import pytest
 import torch
+from sklearn import datasets
 
 from benchmarks.fuzz import files
 from qdeq.budget import Budget
@@ -21,7 +22,8 @@ from qdeq.data.features import FeatureMap
 from qdeq.data.idx import read_idx
 from qdeq.data.npz import NPZ
 from qdeq.errors import CircuitError, DataError, SpecError, printable
-from qdeq.spec import ExperimentSpec, load_spec, parse_spec, parse_yaml
+from qdeq.spec import MAX_FILE_BYTES, ExperimentSpec, load_spec, parse_spec
+from qdeq.spec.text import MAX_NODES
 
 LITTLE = 4 << 20
 """Bytes that may be taken before a bomb of 48 MiB is refused: zipfile and gzip read in parts of far less."""
@@ -217,8 +219,6 @@ def test_a_records_file_is_no_longer_than_the_published_ones(tmp_path, peak):
 
 @pytest.mark.parametrize("link", [b"1", b"2"])  # hard, symbolic
 def test_a_link_in_an_archive_is_not_followed(tmp_path, link):
-    import tarfile
-
     name = f"{files.CIFAR_FOLDER}/test_batch.bin"
     info = tarfile.TarInfo(name)
     info.type, info.linkname = link, "/etc/passwd"
@@ -270,7 +270,16 @@ def test_circuits_that_are_refused_briefly(text, says):
     assert len(str(caught.value)) < 500
 
 
-def test_bounds_are_far_from_what_people_write():
-    text = ExperimentSpec().to_yaml()
-    assert parse_yaml(text, "") == parse_yaml(io.StringIO(text).read(), "")
-    assert len(text) < 3000
+def test_digits_that_are_not_the_published_ones(monkeypatch):
+    digits = datasets.load_digits()
+    digits.images[100, 3, 3] += 1
+    monkeypatch.setattr(datasets, "load_digits", lambda: digits)
+    with pytest.raises(DataError, match="not the published ones"):
+        load_dataset("digits")
+
+
+def test_limits_are_far_from_what_people_write():
+    qubits = {qubit: {"gates": {"CRX": 0.1}} for qubit in range(24)}
+    text = ExperimentSpec(model={"qubits": 24, "encoding": "angle"}, noise={"bit_flip": {"qubits": qubits}}).to_yaml()
+    assert len(text) < MAX_FILE_BYTES / 20
+    assert text.count(":") < MAX_NODES / 20

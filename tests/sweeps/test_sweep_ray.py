@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import threading
 import time
@@ -126,7 +127,7 @@ def test_the_command_line_runs_what_it_can_and_reports_what_failed(tmp_path, mon
     write_sweep(tmp_path, list={"fine": DIRECT, "failing": steps}, seeds=[0], retries=0)
     result = CliRunner().invoke(app, ["sweep", "sweep.yaml", "--workers", "2"])
     assert result.exit_code == 1, (result.output, result.exception)
-    assert "[1 of 2] fine, seed 0: test accuracy" in result.stdout
+    assert re.search(r"^\[[12] of 2\] fine, seed 0: test accuracy \d", result.stdout, re.M)
     assert result.stderr.startswith("error: failing, seed 0: failed in 1 attempt: after step 0:")
     assert "Traceback" not in result.output
     assert capfd.readouterr() == ("", "")  # nothing of Ray's

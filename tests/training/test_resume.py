@@ -18,7 +18,7 @@ from qdeq.training import (
     resume,
     train,
 )
-from qdeq.training.log import MetricsWriter, cut_log
+from qdeq.training.log import MetricsWriter, cut_log, read_log
 from qdeq.training.signals import Terminated
 
 KINDS = {
@@ -273,3 +273,17 @@ def test_warm_states_and_moments_are_in_the_checkpoint(tmp_path):
     assert tensors["outcomes"].shape == (8, 60)
     assert {"optimizer.weights.exp_avg", "optimizer.weights.exp_avg_sq", "optimizer.weights.step"} <= set(tensors)
     assert torch.equal(tensors["optimizer.weights.step"], torch.tensor(4.0))
+
+
+def test_the_log_can_be_read_while_it_is_written(tmp_path):
+    seen = []
+
+    class Reader(Progress):
+        def stepped(self, record):
+            seen.append(read_log(tmp_path / "run/metrics.jsonl")[-1]["step"])
+
+    train(tiny_spec(), tmp_path / "run", progress=Reader())
+    assert seen == list(range(1, 9))
+    with (tmp_path / "run/metrics.jsonl").open("ab") as file:
+        file.write(b'{"kind": "step", "step": 9')
+    assert len(read_log(tmp_path / "run/metrics.jsonl")) == 10
