@@ -1,7 +1,7 @@
 """What MkDocs takes from the code at build time, so that nothing is written twice.
 
 * one reference page for each public module;
-* ``<!-- spec -->``, ``<!-- options qdeq.solvers -->``, ``<!-- adjoints -->``, ``<!-- gates -->``,
+* ``<!-- spec -->``, ``<!-- sweep -->``, ``<!-- options qdeq.solvers -->``, ``<!-- adjoints -->``, ``<!-- gates -->``,
   ``<!-- channels -->``, ``<!-- cli -->``, ``<!-- problems -->`` and ``<!-- checks solvers -->`` become tables;
 * LaTeX becomes MathML, which browsers draw without a script.
 """
@@ -66,6 +66,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     """Fill in the tables."""
     makers = {
         "spec": spec_tables,
+        "sweep": sweep_table,
         "options": option_tables,
         "adjoints": adjoint_tables,
         "gates": gate_table,
@@ -84,6 +85,17 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 def spec_tables() -> str:
     """Return a table for each section of an experiment file."""
     return "\n".join(_section(ExperimentSpec, "", "The top level"))
+
+
+def sweep_table() -> str:
+    """Return the table of a sweep file's keys."""
+    from qdeq.sweeps import SweepSpec
+
+    lines = _header()
+    for name, field in SweepSpec.model_fields.items():
+        key = field.alias or name
+        lines.append(f"| `{key}` | {_cell(_type_of(SweepSpec, key))} | {_default(field)} | {_cell(field.description)} |")
+    return "\n".join(lines)
 
 
 def _section(model: type[BaseModel], path: str, title: str) -> list[str]:

@@ -92,6 +92,11 @@ class Result:
     values: tuple[float, ...] = ()
     counts: tuple[tuple[str, int], ...] = ()
 
+    @property
+    def shots(self) -> int:
+        """How often was measured; 0 without counts."""
+        return sum(count for _, count in self.counts)
+
     def to_json(self) -> str:
         """Return the result as JSON text, every number with all its digits."""
         return json.dumps({"counts": dict(self.counts)} if self.counts else {"values": self.values}, allow_nan=False)
@@ -192,6 +197,9 @@ class Ledger:
                 raise LedgerError(
                     f"{self.path}: is no ledger of this version of qdeq\nName another file as budget.ledger."
                 )
+        damage = run("PRAGMA integrity_check(1)").fetchone()[0]
+        if damage != "ok":  # a task that cannot be read would be paid for again
+            raise self._damaged(damage)
         run("PRAGMA synchronous = FULL")  # a committed token has to survive a power cut, not only a crash
         for attempt in range(50):  # of processes that begin together one makes the change, without the busy timeout
             try:
@@ -213,10 +221,11 @@ class Ledger:
             self._rows("BEGIN IMMEDIATE")
             try:
                 yield
+                self._rows("COMMIT")
             except BaseException:
-                self._rows("ROLLBACK")
+                if self._connection.in_transaction:  # SQLite itself rolls back where the disk is full
+                    self._rows("ROLLBACK")
                 raise
-            self._rows("COMMIT")
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -227,7 +236,10 @@ class Ledger:
             part = wanted[start : start + 500]
             where = f"state = 'completed' AND hash IN ({', '.join('?' * len(part))})"
             rows = self._rows("SELECT hash, result FROM executions WHERE " + where, part)
-            found.update({name: Result.from_json(text) for name, text in rows})
+            try:
+                found.update({name: Result.from_json(text) for name, text in rows})
+            except (ValueError, TypeError, AttributeError) as error:
+                raise self._damaged(f"a result that is none: {error}") from error
         return found
 
     def entries(self, states: Sequence[State] = ()) -> list[Entry]:
@@ -296,19 +308,31 @@ class Ledger:
         return Entry(*row, *more, fresh=True)  # type: ignore[arg-type]
 
     def sent(self, token: str, arn: str) -> None:
-        """Note the name that the service gave the task.
+        """Note the name that the service gave the task, be it that another process took it for refused.
 
         Raises:
-            LedgerError: It is another one than before: the service did not honour the token.
+            LedgerError: It is another one than before: the service did not honour the token. Both are counted.
         """
         with self._transaction():
             ((known,),) = self._rows("SELECT arn FROM executions WHERE token = ?", [token])
-            if known not in (None, arn):
-                raise LedgerError(
-                    f"the service made a second task of one client token: {known} and {arn}\n"
-                    "Both may be billed: look at them in the console of Amazon Braket."
-                )
-            self._update(token, state="sent", arn=arn)
+            if known in (None, arn):
+                self._update(token, (*IN_FLIGHT, "rejected"), state="sent", arn=arn)
+                return
+            self._insert_second(token, arn)
+        raise LedgerError(
+            f"the service made a second task of one client token: {known} and {arn}\n"
+            "Both may be billed, and both are counted: look at them in the console of Amazon Braket."
+        )
+
+    def _insert_second(self, token: str, arn: str) -> None:
+        """Count a task that should not be there as one that failed: its result is not needed, its price may be due."""
+        reason = f"a second task of the client token {token}"
+        self._rows(
+            f"INSERT OR IGNORE INTO executions ({_COLUMNS}) SELECT hash, (SELECT min(attempt) - 1 FROM executions"
+            " AS all_of WHERE all_of.hash = executions.hash), backend, device, qubits, shots, key, ?, destination, ?,"
+            " 'failed', reserved, 0, NULL, NULL, ?, ?, ? FROM executions WHERE token = ?",
+            [f"{token}/{arn}", arn, reason, time.time(), time.time(), token],
+        )
 
     def complete(self, token: str, result: Result, cost: int, seconds: float | None) -> None:
         """Note a result and what it cost [nano-dollars]."""
@@ -316,16 +340,17 @@ class Ledger:
             self._update(token, state="completed", result=result.to_json(), cost=cost, seconds=seconds)
 
     def end(self, token: str, state: State, reason: str) -> None:
-        """Note that a task ended without a result: ``failed``, ``cancelled`` or ``rejected``."""
+        """Note that a task ended without a result: ``failed``, ``cancelled``, or ``rejected`` if it has no name yet."""
         with self._transaction():
-            self._update(token, state=state, reason=reason)
+            # another process may have been given the name of a task that this one was refused
+            self._update(token, ("reserved",) if state == "rejected" else IN_FLIGHT, state=state, reason=reason)
 
-    def _update(self, token: str, **values: str | float | None) -> None:
+    def _update(self, token: str, among: Sequence[State] = IN_FLIGHT, **values: str | float | None) -> None:
         """Change a row, unless its task has ended: two processes may both have waited for it."""
         columns = ", ".join(f"{name} = ?" for name in (*values, "updated"))
         self._rows(
-            f"UPDATE executions SET {columns} WHERE token = ? AND state IN ('reserved', 'sent')",
-            [*values.values(), time.time(), token],
+            f"UPDATE executions SET {columns} WHERE token = ? AND state IN ({', '.join('?' * len(among))})",
+            [*values.values(), time.time(), token, *among],
         )
 
     def _rows(self, statement: str, values: Sequence[str | float | None] = ()) -> list[tuple]:
@@ -335,7 +360,20 @@ class Ledger:
             except sqlite3.Error as error:
                 raise self._error(error) from error
 
+    def _damaged(self, how: str) -> LedgerError:
+        return LedgerError(
+            f"{self.path}: the ledger is damaged ({how})\n"
+            "What it says of tasks cannot be trusted: put a copy back, or name another file as budget.ledger."
+        )
+
     def _error(self, error: sqlite3.Error) -> LedgerError:
+        if "malformed" in str(error):
+            return self._damaged(str(error))
+        if "locked" in str(error):
+            return LedgerError(
+                f"{self.path}: another process has held the ledger for {BUSY_SECONDS:g} s\n"
+                "See which one it is (`fuser`, `lsof`), and run the same again: nothing is paid for twice."
+            )
         return LedgerError(
             f"{self.path}: the ledger cannot be used ({error})\n"
             "Look at its folder, its rights and the space on its disk; budget.ledger names another file."

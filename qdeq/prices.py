@@ -44,6 +44,8 @@ class Price(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Price:
+        if not self.model_fields_set:
+            raise ValueError("gives no price; for a device that costs nothing write per_task: 0")
         if self.per_minute and not (self.minimum_seconds or self.longest_seconds):
             raise ValueError("per_minute needs minimum_seconds or longest_seconds, to bound what a task costs")
         return self

@@ -49,13 +49,14 @@ _NAMES: dict[Dialect, dict[str, str]] = {
     },
 }
 
-_BRAKET_CHANNELS = {
+BRAKET_CHANNELS = {
     "Depolarizing": "depolarizing",
     "TwoQubitDepolarizing": "two_qubit_depolarizing",
     "AmplitudeDamping": "amplitude_damping",
     "PhaseDamping": "phase_damping",
     "BitFlip": "bit_flip",
 }
+"""What Braket calls the channels of the table, in its pragmas."""
 BRAKET_NAMES: Mapping[str, str] = _NAMES["braket"]
 """What Braket calls the gates of the table that it has."""
 
@@ -115,7 +116,7 @@ def _lines(gate: Gate | Channel, names: dict[str, str]) -> list[str]:
 
 def channel_pragma(channel: Channel) -> str:
     """Return Braket's pragma for a channel."""
-    return noise_pragma(_BRAKET_CHANNELS[channel.name], channel.qubits, [channel.probability])
+    return noise_pragma(BRAKET_CHANNELS[channel.name], channel.qubits, [channel.probability])
 
 
 def noise_pragma(name: str, qubits: Sequence[int], values: Sequence[float]) -> str:

@@ -19,12 +19,12 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from qdeq.adjoints import GmresAdjoint, IterativeAdjoint
+from qdeq.adjoints import Adjoint, GmresAdjoint, IterativeAdjoint
 from qdeq.backends.paid import PaidBackend
 from qdeq.budget import Account, using
 from qdeq.builders import build_model
 from qdeq.errors import ConvergenceWarning
-from qdeq.jacobians import jacobian
+from qdeq.jacobians import jacobian, vjp
 from qdeq.ledger import Execution, Result
 from qdeq.models import QDEQClassifier
 from qdeq.prices import Price
@@ -157,18 +157,28 @@ def _count(spec: ExperimentSpec, price: Price, work: Work, length: Length, batch
         taken = _perform(spec, model, x, work)
         total = account.amount
         if spec.backend["execution"] != "compiled" and work != "warm-up" and model.layers is None:
-            evaluation, derivative = _parts(spec, model, other, account)
+            evaluation, derivative, product = _parts(spec, model, other, account)
             measured = work == "train" or spec.training.diagnostics == "always"
             if measured and model.shots is None and _forms_jacobians(spec, model, other):
                 # one at the solution is new, or was formed by the solver: that depends on which iterate was the best
                 total += derivative * {"least": -1, "typical": 0, "most": 1}[length]
             # a solver may evaluate f more than once a step, or again with more shots: that depends on numbers too
             total += evaluation * {"least": fewest - max(taken), "typical": 0, "most": most - min(taken)}[length]
+            if work == "train" and length == "most":
+                total += product * _inner_products(model.equilibrium.adjoint)
     return total
 
 
-def _parts(spec: ExperimentSpec, model: QDEQClassifier, x: torch.Tensor, account: Rehearsal) -> tuple[Amount, Amount]:
-    """Return what an evaluation and a Jacobian take at a place that has not been seen."""
+def _inner_products(adjoint: Adjoint) -> int:
+    """Return how many products with J the steps of an iterative adjoint may take beyond the one that the loop makes."""
+    if not isinstance(adjoint, IterativeAdjoint):
+        return 0
+    members = getattr(adjoint.solver, "members", (adjoint.solver,))
+    return sum(member.max_steps * (member.evaluations_per_step - 1) for member in members)
+
+
+def _parts(spec: ExperimentSpec, model: QDEQClassifier, x: torch.Tensor, account: Rehearsal) -> list[Amount]:
+    """Return what an evaluation, a Jacobian and a product with one take at a place that has not been seen."""
     f, rows = _function(spec, model, x)
     y = x.new_full((len(x), model.state_size), 0.5)
     amounts = [account.amount]
@@ -177,8 +187,9 @@ def _parts(spec: ExperimentSpec, model: QDEQClassifier, x: torch.Tensor, account
         amounts.append(account.amount)
         jacobian(f, y, rows)
         amounts.append(account.amount)
-    evaluation, derivative = (after - before for before, after in pairwise(amounts))
-    return evaluation, derivative
+    vjp(f, y + 0.1, torch.ones_like(y), rows)
+    amounts.append(account.amount)
+    return [after - before for before, after in pairwise(amounts)]
 
 
 def _forms_jacobians(spec: ExperimentSpec, model: QDEQClassifier, x: torch.Tensor) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import struct
 import tempfile
 from functools import cache
@@ -152,7 +153,7 @@ def read_metrics(path: Path, out: Path) -> None:
     """Read the records."""
     for record in read_log(path):
         assert record["kind"] in ("step", "epoch"), "the kind"
-        assert record["time"]["seconds"] + record["step"] + record["epoch"] is not None, "numbers"
+        assert math.isfinite(0.5 + record["time"]["seconds"] + record["step"] + record["epoch"]), "numbers"
 
 
 def _is_json_lines(content: bytes) -> bool:

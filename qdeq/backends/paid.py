@@ -11,7 +11,9 @@ from pydantic.dataclasses import dataclass
 from qdeq.backends.base import Backend
 from qdeq.backends.executions import record_executions, record_shots
 from qdeq.budget import OpenAccount, current_account
+from qdeq.circuit import Circuit
 from qdeq.ledger import Entry, Execution, Result
+from qdeq.observables import Observable
 
 
 class Client(ABC):
@@ -27,11 +29,20 @@ class Client(ABC):
         """
 
     @abstractmethod
-    def check(self, num_qubits: int, shots: int | None) -> None:
+    def check(
+        self, circuit: Circuit, observables: Sequence[Observable], shots: int | None, *, native: bool = False
+    ) -> None:
         """Refuse what the device cannot run, before anything is paid.
 
+        Args:
+            circuit: Its values may be free.
+            observables: What is to be measured.
+            shots: None for exact.
+            native: Whether derivatives will be the device's own.
+
         Raises:
-            UnsupportedError: Its register is smaller, or it takes another number of shots.
+            UnsupportedError: The device's register is smaller, it takes another number of shots, or it does not list
+                an instruction or a result that is needed.
         """
 
     @abstractmethod
@@ -51,6 +62,10 @@ class PaidBackend(Backend):
     @abstractmethod
     def device_arn(self) -> str:
         """The device, as prices and ledger know it."""
+
+    def native(self, shots: int | None) -> bool:
+        """Whether derivatives are the device's own."""
+        return shots is None and self.gradient != "parameter-shift" and bool(self.capabilities.gradients)
 
     @abstractmethod
     def connect(self) -> Client:

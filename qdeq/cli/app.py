@@ -1,69 +1,73 @@
-"""The commands."""
+"""What all commands share, and those that look things up."""
 
 from __future__ import annotations
 
 import sys
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer.core import TyperGroup
 
-from qdeq.errors import BudgetReached, CircuitError, DataError, QdeqError, UnsupportedError
+from qdeq.cli import completion
+from qdeq.cli.group import Group
+from qdeq.errors import CircuitError, DataError, UnsupportedError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from qdeq.plugins import Registry
     from qdeq.spec import ExperimentSpec
-
-BAD_INPUT, OUT_OF_BUDGET, INTERRUPTED, TERMINATED = 2, 3, 130, 143
-"""Exit codes: an error that qdeq raised on purpose; a budget that ended a run; Ctrl-C and SIGTERM (as in shells)."""
 
 _SECTIONS = {DataError: "data", CircuitError: "model", UnsupportedError: "backend"}
 
 
-class _Group(TyperGroup):
-    """Turns what qdeq raises on purpose into a message and an exit code; anything else keeps its traceback."""
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except QdeqError as error:
-            if ctx.params.get("debug"):
-                traceback.print_exc()
-            typer.echo(f"error: {error}", err=True)
-            raise typer.Exit(OUT_OF_BUDGET if isinstance(error, BudgetReached) else BAD_INPUT) from error
-        except KeyboardInterrupt as interrupt:
-            if ctx.params.get("debug"):
-                traceback.print_exc()
-            typer.echo(f"\n{interrupt}" if str(interrupt) else "\ninterrupted", err=True)
-            terminated = type(interrupt).__name__ == "TrainingTerminated"  # by name: importing it would load PyTorch
-            raise typer.Exit(TERMINATED if terminated else INTERRUPTED) from interrupt
+def examples(*lines: str) -> str:
+    """Return the end of a command's help: how it is called."""
+    return "\n".join(["Examples:", "", *(f"  {line}" for line in lines)])
 
 
 app = typer.Typer(
     name="qdeq",
-    cls=_Group,
+    cls=Group,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Train Quantum Deep Equilibrium Models, each experiment from one YAML file.",
+    epilog=examples(
+        "qdeq init                          # writes experiment.yaml, with comments",
+        "qdeq train experiment.yaml         # trains it into runs/experiment",
+        "qdeq eval runs/experiment          # its best checkpoint, on the test images",
+        "qdeq doctor                        # what works here, and how to mend what does not",
+    ),
 )
 
 Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="The experiment, a YAML file.", show_default=False)]
-Backend = Annotated[str | None, typer.Option(help="Use this backend; `qdeq backends` lists them.")]
+Backend = Annotated[
+    str | None,
+    typer.Option(help="Use this backend; `qdeq backends` lists them.", autocompletion=completion.backends),
+]
 Solver = Annotated[
-    str | None, typer.Option(help="Use this solver; of the file's solver options, those that any solver has are kept.")
+    str | None,
+    typer.Option(
+        help="Use this solver; of the file's solver options, those that any solver has are kept.",
+        autocompletion=completion.solvers,
+    ),
 ]
 Assignments = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change the experiment, e.g. training.epochs=5; may be repeated."),
 ]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N.")]
-Checkpoint = Annotated[str, typer.Option(help="Which weights of a run: best, last, or one like step-00000120.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N.", autocompletion=completion.devices)]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, e.g. runs/digits.", show_default=False)]
+Checkpoint = Annotated[
+    str,
+    typer.Option(
+        help="Which weights of a run: best, last, or one like step-00000120.", autocompletion=completion.checkpoints
+    ),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only; with --json, nothing beside it.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else on the standard output.")]
 
 
 def main() -> None:
@@ -82,6 +86,9 @@ def _version(asked: bool) -> None:
 @app.callback()
 def _options(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    no_color: Annotated[
+        bool, typer.Option("--no-color", help="No colours; the environment variable NO_COLOR does the same.")
+    ] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
@@ -89,50 +96,75 @@ def _options(
     pass
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "qdeq show configs/digits.yaml",
+        "qdeq show configs/digits.yaml --set model.qubits=6     # what would change",
+        "qdeq show configs/digits.yaml --json | jq .circuit.depth",
+    )
+)
 def show(
     config: Config,
     backend: Backend = None,
     solver: Solver = None,
     assignments: Assignments = None,
+    as_json: AsJson = False,
 ) -> None:
     """Show what a file describes: all settings, the circuit, its depth, and the parameters."""
     spec = load(config, backend, solver, None, assignments)
 
-    from qdeq.reports.experiment import experiment_report
+    from qdeq.reports.experiment import experiment_json, experiment_report
 
+    if as_json:
+        with named(config):
+            typer.echo(experiment_json(spec))
+        return
     console = make_console()
     with named(config):
         report = experiment_report(spec, width=console.width)
     console.print(report)
 
 
-@app.command()
-def schema() -> None:
+@app.command(
+    epilog=examples(
+        "qdeq schema > experiment.schema.json     # `qdeq init` does that, too",
+        "qdeq schema --sweep > sweep.schema.json",
+    )
+)
+def schema(
+    sweep: Annotated[bool, typer.Option("--sweep", help="That of the file for `qdeq sweep`.")] = False,
+) -> None:
     """Print the JSON schema of the experiment file, for editors; it lists the options of all installed plug-ins."""
     import json
 
-    from qdeq.reports.schema import experiment_schema
+    from qdeq.reports.schema import experiment_schema, sweep_schema
 
-    typer.echo(json.dumps(experiment_schema(), indent=2, ensure_ascii=False))
+    typer.echo(json.dumps(sweep_schema() if sweep else experiment_schema(), indent=2, ensure_ascii=False))
 
 
-@app.command()
-def solvers() -> None:
+@app.command(epilog=examples("qdeq solvers", "qdeq solvers --json | jq -r .plugins[].name"))
+def solvers(as_json: AsJson = False) -> None:
     """List the solvers that are installed, with their options."""
     from qdeq.plugins import SOLVERS
-    from qdeq.reports.plugins import plugin_table
 
-    make_console().print(plugin_table(SOLVERS))
+    _list(SOLVERS, as_json)
 
 
-@app.command()
-def backends() -> None:
+@app.command(epilog=examples("qdeq backends", "qdeq backends --json | jq -r .plugins[].name"))
+def backends(as_json: AsJson = False) -> None:
     """List the backends that are installed, with their options and what they can do."""
     from qdeq.plugins import BACKENDS
-    from qdeq.reports.plugins import plugin_table
 
-    make_console().print(plugin_table(BACKENDS))
+    _list(BACKENDS, as_json)
+
+
+def _list(registry: Registry, as_json: bool) -> None:
+    from qdeq.reports.plugins import plugin_json, plugin_table
+
+    if as_json:
+        typer.echo(plugin_json(registry))
+    else:
+        make_console().print(plugin_table(registry))
 
 
 def load(
@@ -155,9 +187,13 @@ def named(file: Path) -> Iterator[None]:
         raise type(error)(f"{file}: {section}: {error}") from error
 
 
-def make_console() -> Console:
-    """Return where results go: plain text unless it is a terminal, whatever the environment asks for."""
+def make_console(*, stderr: bool = False) -> Console:
+    """Return where results go: plain text unless it is a terminal, whatever the environment asks for.
+
+    Args:
+        stderr: Where a watched run tells of itself while the standard output is for JSON.
+    """
     from rich.console import Console
 
-    terminal = sys.stdout.isatty()
-    return Console(force_terminal=terminal, width=None if terminal else 100)
+    terminal = (sys.stderr if stderr else sys.stdout).isatty()
+    return Console(stderr=stderr, force_terminal=terminal, width=None if terminal else 100)

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from qdeq.cli.app import app, make_console
+from qdeq.cli import completion
+from qdeq.cli.app import AsJson, Quiet, app, examples, make_console
+from qdeq.cli.exits import ExitCode
 from qdeq.errors import PluginError, SolverError
 
 if TYPE_CHECKING:
@@ -22,14 +24,25 @@ _STYLES = {
     "dishonest": "bold red",
     "raised": "bold red",
 }
-AsJson = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
 
 
-@app.command(name="check-backend")
+@app.command(
+    name="check-backend",
+    epilog=examples("qdeq check-backend qsim", "qdeq check-backend qsim --examples 500 --seed 3"),
+)
 def check_backend(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A backend of `qdeq backends`.", show_default=False)],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="A backend of `qdeq backends`.",
+            show_default=False,
+            autocompletion=completion.backends,
+        ),
+    ],
     examples: Annotated[int, typer.Option(min=1, help="Circuits drawn for each check.")] = 50,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0,
+    quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Prove that a backend gives what every other one gives, or show the smallest circuits where it does not.
@@ -46,19 +59,28 @@ def check_backend(
             raise
         raise PluginError(f"checking a backend needs {error.name}: pip install {error.name}") from error
     report = check(backend, examples=examples, seed=seed)
-    _show(report, as_json)
+    _show(report, as_json, quiet)
 
 
-@app.command(name="check-solver")
+@app.command(
+    name="check-solver",
+    epilog=examples(
+        "qdeq check-solver anderson --set memory=3", "qdeq check-solver --list           # what is asked of a solver"
+    ),
+)
 def check_solver(
     name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="A solver of `qdeq solvers`.", show_default=False)
+        str | None,
+        typer.Argument(
+            metavar="NAME", help="A solver of `qdeq solvers`.", show_default=False, autocompletion=completion.solvers
+        ),
     ] = None,
     options: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="OPTION=VALUE", help="Set an option of the solver; may be repeated."),
     ] = None,
     problems: Annotated[bool, typer.Option("--list", help="List the problems and the checks, and run none.")] = False,
+    quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Prove that a solver is honest on a table of known problems, converges where it has to, and keeps the contract.
@@ -77,7 +99,7 @@ def check_solver(
 
     from qdeq.testing import check_solver as check
 
-    _show(check(choice), as_json)
+    _show(check(choice), as_json, quiet)
 
 
 def _option(assignment: str) -> tuple[str, Any]:
@@ -120,16 +142,16 @@ def _list(as_json: bool) -> None:
     console.print(table)
 
 
-def _show(report: Report, as_json: bool) -> None:
+def _show(report: Report, as_json: bool, quiet: bool) -> None:
     """Print a report, and end with exit code 1 where a check failed."""
     from qdeq.testing.report import SolverReport
 
     if as_json:
         typer.echo(report.to_json())
-    else:
+    elif not quiet:
         _print(report, _problem_table(report) if isinstance(report, SolverReport) else None)
     if not report.ok:
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.CHECK_FAILED)
 
 
 def _print(report: Report, more: Table | None) -> None:

@@ -9,25 +9,31 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from qdeq.cli.app import Assignments, Config, Solver, app, load, make_console, named
+from qdeq.cli import completion
+from qdeq.cli.app import AsJson, Assignments, Config, Quiet, Solver, app, examples, load, make_console, named
+from qdeq.cli.exits import ExitCode
 from qdeq.errors import BackendError, SpecError
 
 if TYPE_CHECKING:
     from qdeq.compare import Comparison
 
-DIFFERENT = 1
-"""Exit code: a backend differs by more than its tolerance, or failed."""
-
 JSON_FILE, PICTURE_FILE = "comparison.json", "comparison.png"
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "qdeq compare configs/digits.yaml",
+        "qdeq compare configs/digits.yaml --backends torch,qsim --samples 32 --out runs/compare",
+        'qdeq compare configs/digits.yaml --backends "cirq,{name: qsim, threads: 2}" --set shots=1000',
+    )
+)
 def compare(
     config: Config,
     backends: Annotated[
         str,
         typer.Option(
-            help="Backends, by commas; one with options as {name: qsim, threads: 2}. `qdeq backends` lists them."
+            help="Backends, by commas; one with options as {name: qsim, threads: 2}. `qdeq backends` lists them.",
+            autocompletion=completion.several(completion.backends),
         ),
     ] = "torch,cirq,qsim,braket-local,pennylane",
     solver: Solver = None,
@@ -44,7 +50,8 @@ def compare(
     out: Annotated[
         Path | None, typer.Option(help=f"Folder for {JSON_FILE} and {PICTURE_FILE}.", show_default="none")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")] = False,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compare function, gradient, equilibrium and a short training of an experiment across backends.
 
@@ -60,11 +67,11 @@ def compare(
     from qdeq.compare import compare as run
 
     with named(config):
-        comparison = run(spec, choices, samples=samples, steps=steps, tolerance=tolerance, progress=_tell)
+        comparison = run(spec, choices, samples=samples, steps=steps, tolerance=tolerance, progress=_silent if quiet else _tell)
     files = [] if out is None else _write(comparison, out)
     if as_json:
         typer.echo(comparison.to_json())
-    else:
+    elif not quiet:
         from qdeq.reports.comparison import comparison_table
 
         console = make_console()
@@ -74,7 +81,7 @@ def compare(
     if not comparison.compared and comparison.passed:
         raise BackendError("no backend but the native one could run this experiment, so nothing was compared")
     if not comparison.passed:
-        raise typer.Exit(DIFFERENT)
+        raise typer.Exit(ExitCode.CHECK_FAILED)
 
 
 def backend_choices(text: str) -> list[Any]:
@@ -96,6 +103,10 @@ def backend_choices(text: str) -> list[Any]:
             'Options go in braces: --backends "cirq,{name: qsim, threads: 2}"'
         )
     return list(choices)
+
+
+def _silent(message: str) -> None:
+    pass
 
 
 def _tell(message: str) -> None:

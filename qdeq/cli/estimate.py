@@ -7,10 +7,17 @@ from typing import Annotated
 
 import typer
 
-from qdeq.cli.app import Assignments, Backend, Config, Solver, app, load, make_console, named
+from qdeq.cli import completion
+from qdeq.cli.app import AsJson, Assignments, Backend, Config, Solver, app, examples, load, make_console, named
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "qdeq estimate configs/digits.yaml --backend braket-sv1",
+        "qdeq estimate configs/digits.yaml --backends torch,braket-sv1,braket-dm1 --set shots=1000",
+        "qdeq estimate configs/digits.yaml --backend braket-sv1 --json | jq '.[0].bills'",
+    )
+)
 def estimate(
     config: Config,
     backend: Backend = None,
@@ -19,11 +26,12 @@ def estimate(
         typer.Option(
             help="Several backends, by commas; one with options as {name: braket-dm1, region: us-west-2}.",
             show_default="the experiment's",
+            autocompletion=completion.several(completion.backends),
         ),
     ] = None,
     solver: Solver = None,
     assignments: Assignments = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Estimate circuits, tasks, shots and cost of an experiment: a step, an epoch, and all of it.
 

@@ -9,17 +9,23 @@ from typing import Annotated
 
 import typer
 
-from qdeq.cli.app import app, make_console
+from qdeq.cli.app import AsJson, app, examples, make_console
 from qdeq.errors import LedgerError
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "qdeq ledger runs/sv1",
+        "qdeq ledger runs/sv1 --tasks",
+        "qdeq ledger runs/sv1 --json | jq '[.[].cost] | add'",
+    )
+)
 def ledger(
     path: Annotated[
         Path, typer.Argument(metavar="RUN", help="Folder of a run, or a ledger's file.", show_default=False)
     ],
     tasks: Annotated[bool, typer.Option("--tasks", help="List every task, not only those in flight.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print every task as JSON, money in USD.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List and sum what a ledger holds: tasks, shots and cost by device and state. Nothing is sent."""
     from qdeq.budget import LEDGER_NAME

@@ -8,20 +8,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from qdeq.cli.app import Assignments, Checkpoint, app, load, make_console, named
+from qdeq.cli import completion
+from qdeq.cli.app import AsJson, Assignments, Checkpoint, Quiet, app, examples, load, make_console, named
+from qdeq.cli.exits import ExitCode
 from qdeq.errors import SolverError, SpecError
 
 if TYPE_CHECKING:
     from qdeq.study import SolverStudy, Subject
 
-FAILED = 1
-"""Exit code: a solver raised an error."""
-
 NAME = "solve-study"
 """Of the files in the output folder."""
 
 
-@app.command(name=NAME)
+@app.command(
+    name=NAME,
+    epilog=examples(
+        "qdeq solve-study configs/digits.yaml                 # first weights",
+        "qdeq solve-study runs/digits --out runs/study        # a run's trained weights",
+        'qdeq solve-study runs/digits --solvers "broyden,{name: anderson, memory: 3}"',
+    ),
+)
 def solve_study(
     config: Annotated[
         Path,
@@ -36,6 +42,7 @@ def solve_study(
         typer.Option(
             help="Solvers, by commas; one with options as {name: anderson, memory: 3}. `qdeq solvers` lists them.",
             show_default="the experiment's, and all that need no options",
+            autocompletion=completion.several(completion.solvers),
         ),
     ] = None,
     assignments: Assignments = None,
@@ -50,7 +57,8 @@ def solve_study(
         Path | None,
         typer.Option(help=f"Folder for {NAME}.json, .md, .csv and .png.", show_default="none"),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")] = False,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compare solvers: evaluations, convergence and time, on the same samples from the same y0 = 0.
 
@@ -64,21 +72,21 @@ def solve_study(
 
     from qdeq.study import study_solvers
 
-    study = study_solvers(subject, choices, tolerances=asked, progress=_tell)
+    study = study_solvers(subject, choices, tolerances=asked, progress=_silent if quiet else _tell)
     if not study.studied:
         reasons = "; ".join(f"{result.label}: {result.reason}" for result in study.results)
         raise SolverError(f"no solver could be studied: {reasons}")
     files = [] if out is None else _write(study, out)
     if as_json:
         typer.echo(study.to_json())
-    else:
+    elif not quiet:
         from qdeq.reports.solver_study import study_table
 
         make_console().print(study_table(study), highlight=False)
         for file in files:
             typer.echo(f"written: {file}")
     if len(study.studied) < len(study.results):
-        raise typer.Exit(FAILED)
+        raise typer.Exit(ExitCode.CHECK_FAILED)
 
 
 def _subject(config: Path, samples: int | None, checkpoint: str, assignments: list[str] | None) -> Subject:
@@ -127,6 +135,10 @@ def tolerance_choices(text: str) -> list[float]:
         return [float(part) for part in text.split(",")]
     except ValueError as error:
         raise SpecError(f"--tolerances {text}: expected numbers with commas between them, such as 1e-2,1e-4") from error
+
+
+def _silent(message: str) -> None:
+    pass
 
 
 def _tell(message: str) -> None:

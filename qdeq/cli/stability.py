@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from qdeq.cli.app import Checkpoint, Device, app, make_console, named
+from qdeq.cli.app import AsJson, Checkpoint, Device, Quiet, Run, app, examples, make_console, named
 from qdeq.errors import CheckpointError
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "qdeq stability runs/digits",
+        "qdeq stability runs/digits --samples 32 --starts 64",
+        "qdeq stability runs/digits --json | jq '[.images[].spectral_radius] | max'",
+    )
+)
 def stability(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, e.g. runs/digits.", show_default=False)],
+    run: Run,
     checkpoint: Checkpoint = "best",
     samples: Annotated[int, typer.Option(min=1, help="Test images to examine, drawn at random.")] = 256,
     starts: Annotated[int, typer.Option(min=1, help="Solves for each image: from 0 and from random states.")] = 16,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draws of images and starts.")] = 0,
     device: Device = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, image by image, and nothing else.")] = False,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
 ) -> None:
     """Examine the equilibria of a saved run: spectral radius, norm, certificate, and how many there are.
 
@@ -38,6 +44,6 @@ def stability(
         raise CheckpointError(f"{picture}: cannot be written ({error.strerror})") from error
     if as_json:
         typer.echo(result.to_json())
-    else:
+    elif not quiet:
         make_console().print(stability_table(result), highlight=False)
         typer.echo(f"written: {picture}")

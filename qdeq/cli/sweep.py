@@ -7,17 +7,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qdeq.cli.app import INTERRUPTED, TERMINATED, Quiet, app, make_console
+from qdeq.cli.app import AsJson, Quiet, app, examples, make_console
+from qdeq.cli.exits import ExitCode
 from qdeq.errors import SpecError
 
 if TYPE_CHECKING:
     from qdeq.sweeps import SweepResult
 
-FAILED = 1
-"""Exit code: a cell failed."""
 
-
-@app.command()
+@app.command(
+    epilog=examples(
+        "qdeq sweep configs/sweeps/digits-modes.yaml",
+        "qdeq sweep configs/sweeps/digits-modes.yaml --workers 4 --out runs/modes",
+        "qdeq sweep configs/sweeps/digits-modes.yaml --ray auto       # on a Ray cluster",
+    )
+)
 def sweep(
     file: Annotated[Path, typer.Argument(metavar="SWEEP", help="The sweep, a YAML file.", show_default=False)],
     out: Annotated[
@@ -35,7 +39,7 @@ def sweep(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Cells that run at a time.", show_default="as many as there are CPUs")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")] = False,
+    as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Run variants of an experiment with several seeds, and compare them: mean, standard deviation, 95 % interval.
@@ -49,8 +53,8 @@ def sweep(
     from qdeq.sweeps.display import make_sweep_progress
 
     cells = load_sweep(file)
-    console = make_console()
-    progress = SweepProgress() if quiet or as_json else make_sweep_progress(console)
+    console = make_console(stderr=as_json)
+    progress = SweepProgress() if quiet else make_sweep_progress(console)
     try:
         result = run_sweep(
             cells, out or Path("runs") / cells.spec.name, address=ray, workers=workers, progress=progress
@@ -58,7 +62,7 @@ def sweep(
     except SweepInterrupted as interrupt:
         typer.echo(f"\n{interrupt}", err=True)
         terminated = isinstance(interrupt, SweepTerminated)
-        raise typer.Exit(TERMINATED if terminated else INTERRUPTED) from interrupt
+        raise typer.Exit(ExitCode.TERMINATED if terminated else ExitCode.INTERRUPTED) from interrupt
     files = _write(result)
     if as_json:
         typer.echo(result.to_json())
@@ -73,7 +77,7 @@ def sweep(
     for cell in result.failed:
         typer.echo(f"error: {cell.failure}", err=True)
     if result.failed:
-        raise typer.Exit(FAILED)
+        raise typer.Exit(ExitCode.CHECK_FAILED)
 
 
 def _write(result: SweepResult) -> list[Path]:

@@ -2,22 +2,45 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qdeq.cli.app import Assignments, Backend, Checkpoint, Device, Quiet, Solver, app, load, make_console, named
+from qdeq.cli.app import (
+    AsJson,
+    Assignments,
+    Backend,
+    Checkpoint,
+    Device,
+    Quiet,
+    Run,
+    Solver,
+    app,
+    examples,
+    load,
+    make_console,
+    named,
+)
 from qdeq.errors import TrainingError
 
 if TYPE_CHECKING:
     from qdeq.training import Progress, RunSummary
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "qdeq train configs/digits.yaml",
+        "qdeq train configs/digits.yaml --set training.epochs=5 --out runs/short",
+        "qdeq train configs/digits.yaml --solver anderson --set solver.memory=3",
+        "qdeq train --resume runs/digits             # goes on after Ctrl-C",
+        "qdeq train configs/digits.yaml --json | jq .test.accuracy",
+    )
+)
 def train(
     config: Annotated[
-        Path | None, typer.Argument(metavar="[CONFIG]", help="The experiment, a YAML file.", show_default=False)
+        Path | None, typer.Argument(metavar="CONFIG", help="The experiment, a YAML file.", show_default=False)
     ] = None,
     backend: Backend = None,
     solver: Solver = None,
@@ -35,10 +58,13 @@ def train(
         ),
     ] = None,
     quiet: Quiet = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train an experiment, and report on its best checkpoint.
 
     With `torchrun --nproc-per-node N -m qdeq train CONFIG` several processes share the work.
+
+    Under --json the progress is told on the standard error.
     """
     from qdeq.reports.tables import summary_table
     from qdeq.training import Progress
@@ -47,9 +73,9 @@ def train(
 
     if (config is None) == (resume is None):
         raise TrainingError("there is nothing to train, or too much\nGive either CONFIG or --resume RUN.")
-    silent = quiet or not leads_here()
-    console = make_console()
-    progress = Progress() if silent else make_progress(console)
+    leads = leads_here()
+    console = make_console(stderr=as_json)
+    progress = make_progress(console) if leads and not quiet else Progress()
     if resume is not None:
         others = {"--backend": backend, "--solver": solver, "--device": device, "--out": out, "--force": force}
         summary = _go_on(resume, [key for key, given in others.items() if given], assignments or [], progress)
@@ -60,7 +86,9 @@ def train(
         spec = load(config, backend, solver, device, assignments)
         with named(config):
             summary = run(spec, out or Path("runs") / spec.name, force=force, progress=progress)
-    if not silent:
+    if leads and as_json:
+        typer.echo(json.dumps({**json.loads(summary.to_json()), "folder": str(summary.folder)}, indent=2))
+    elif leads and not quiet:
         console.print()
         console.print(summary_table(summary))
 
@@ -81,11 +109,19 @@ def _go_on(run: Path, others: list[str], assignments: list[str], progress: Progr
         return resume(run, budget=budget, progress=progress)
 
 
-@app.command(name="eval")
+@app.command(
+    name="eval",
+    epilog=examples(
+        "qdeq eval runs/digits",
+        "qdeq eval runs/digits --checkpoint last",
+        "qdeq eval runs/digits --json | jq .test.accuracy",
+    ),
+)
 def evaluate(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, e.g. runs/digits.", show_default=False)],
+    run: Run,
     checkpoint: Checkpoint = "best",
     device: Device = None,
+    as_json: AsJson = False,
 ) -> None:
     """Evaluate a saved run on its validation and test images; nothing is written."""
     from qdeq.reports.tables import evaluation_table
@@ -94,4 +130,7 @@ def evaluate(
 
     with named(run / "spec.yaml"), convergence_warnings_once(lambda message: typer.echo(message, err=True)):
         evaluation = evaluate_run(run, checkpoint=checkpoint, device=device)
-    make_console().print(evaluation_table(evaluation))
+    if as_json:
+        typer.echo(evaluation.to_json())
+    else:
+        make_console().print(evaluation_table(evaluation))

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from qdeq.data.base import Images, RawDataset
 from qdeq.data.files import most_bytes, open_file
-from qdeq.data.stored import StoredDataset, move_into_place, verified_download
+from qdeq.data.stored import StoredDataset, digest, move_into_place, verified_download
 from qdeq.errors import DataError
 
 _UNSIGNED_BYTE = 0x08
@@ -101,6 +101,10 @@ class _IDXDataset(StoredDataset):
             return Images(images=pixels, labels=numbers, class_names=self.class_names)
         except DataError as error:
             raise DataError(f"{images} and {labels.name}: {error}") from error
+
+    def altered(self, folder: Path) -> list[str]:
+        """Return the files that are not the published ones."""
+        return [file for file in self.files if digest(folder / file, self.hashes[file].partition(":")[0]) != self.hashes[file]]
 
     def _fetch(self, folder: Path, missing: list[str]) -> None:
         for file in missing:

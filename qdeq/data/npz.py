@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import io
-import math
 import struct
-import tokenize
 import zipfile
 import zlib
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import torch
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from qdeq.data.arrays import channels_first, pixels, read_array
 from qdeq.data.base import Images, RawDataset
 from qdeq.data.files import DataPath, expanded, most_bytes, open_file
 from qdeq.errors import DataError, did_you_mean, printable
 
 _LARGEST_LABEL = 9999
-_LONGEST_HEADER = 10_000
-_format = np.lib.format
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -82,39 +78,9 @@ def _read_array(path: Path, archive: zipfile.ZipFile, name: str) -> np.ndarray[A
     member = archive.getinfo(f"{name}.npy")
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise DataError(f"{path}: the array {name!r} is packed as numpy never does; save it with savez_compressed")
-    try:
-        with archive.open(member) as file:
-            shape, dtype = _read_header(file)
-        if min(shape, default=0) < 0:
-            raise ValueError(f"its shape is {list(shape)}")
-        # numpy allocates what the header says before it reads; a header that lies must not get that far. Neither may
-        # the archive's own figure.
-        most = min(member.file_size, most_bytes(path.stat().st_size))
-        if not dtype.hasobject and math.prod(shape) * dtype.itemsize > most:
-            raise DataError(f"{path}: the array {name!r} claims the shape {list(shape)}, more than the file holds")
-        with archive.open(member) as file:
-            return np.asarray(_format.read_array(file, allow_pickle=False))
-    except (ValueError, TypeError, OverflowError, MemoryError, tokenize.TokenError, SyntaxError) as error:
-        if isinstance(error, DataError):
-            raise
-        first = printable((str(error).splitlines() or [type(error).__name__])[0])
-        raise DataError(
-            f"{path}: the array {name!r} cannot be read ({first})\n"
-            "Save it as a plain array of numbers, with numpy.savez_compressed; pickled objects are never loaded."
-        ) from error
-
-
-def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Return shape and type. The header is parsed by numpy, which would read gigabytes of it before it minds."""
-    version = _format.read_magic(file)
-    form = "<H" if version == (1, 0) else "<I"
-    size = file.read(struct.calcsize(form))
-    (length,) = struct.unpack(form, size)
-    if length > _LONGEST_HEADER:
-        raise ValueError(f"its header is {length} bytes long")
-    parse = _format.read_array_header_1_0 if version == (1, 0) else _format.read_array_header_2_0
-    shape, _, dtype = parse(io.BytesIO(size + file.read(length)))
-    return shape, dtype
+    # the archive's own figure may lie, too
+    most = min(member.file_size, most_bytes(path.stat().st_size))
+    return read_array(f"{path}: the array {name!r}", lambda: archive.open(member), most)
 
 
 def _check_labels(path: Path, name: str, labels: np.ndarray[Any, Any]) -> int:
@@ -131,41 +97,12 @@ def _check_labels(path: Path, name: str, labels: np.ndarray[Any, Any]) -> int:
 
 def _images(path: Path, arrays: dict[str, np.ndarray[Any, Any]], prefix: str, class_names: tuple[str, ...]) -> Images:
     name = prefix + "images"
-    pixels = _pixels(path, name, _channels_first(path, name, arrays[name]))
+    values = pixels(f"{path}: {name}", channels_first(f"{path}: {name}", arrays[name]))
     try:
         return Images(
-            images=torch.from_numpy(np.ascontiguousarray(pixels)),
+            images=torch.from_numpy(np.ascontiguousarray(values)),
             labels=torch.from_numpy(arrays[prefix + "labels"].astype(np.int64)),
             class_names=class_names,
         )
     except DataError as error:
         raise DataError(f"{path}: {name}: {error}") from error
-
-
-def _channels_first(path: Path, name: str, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    if array.ndim == 3:
-        return array[:, None]
-    last, second = (array.ndim == 4 and array.shape[axis] in (1, 3) for axis in (3, 1))
-    if last == second:
-        why = ", where both the second and the last axis could be the channels" if last else ""
-        raise DataError(
-            f"{path}: {name} has the shape {list(array.shape)}{why}\n"
-            "Allowed are [N, H, W], [N, H, W, C] and [N, C, H, W], C = 1 or 3."
-        )
-    return np.moveaxis(array, 3, 1) if last else array
-
-
-def _pixels(path: Path, name: str, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Return the array as uint8, if it holds integers, or as float32."""
-    if array.dtype == np.uint8:
-        return array
-    if array.dtype.kind in "iu":
-        outside = (array < 0) | (array > 255)
-        if outside.any():
-            first = int(np.flatnonzero(outside.reshape(len(array), -1).any(axis=1))[0])
-            raise DataError(f"{path}: {name}[{first}] has a pixel outside 0 to 255, which integers must lie in")
-        return array.astype(np.uint8)
-    if array.dtype.kind in "fb":
-        with np.errstate(over="ignore"):  # what overflows becomes infinite, which Images reports with its index
-            return array.astype(np.float32)
-    raise DataError(f"{path}: {name} is {array.dtype}; allowed: integers, floating-point numbers and booleans")

@@ -59,11 +59,11 @@ class StoredDataset(ABC):
 
         return Path(pooch.os_cache("qdeq"))
 
-    def locate(self) -> tuple[Path, str]:
-        """Return the folder that now holds every file, and the data set's name, which tells a sample from the whole.
+    def search(self) -> tuple[Path, bool, list[str]]:
+        """Return the folder that is used, whether it holds a sample, and the files that it lacks.
 
         Raises:
-            DataError: Files are missing and could not be, or may not be, downloaded.
+            DataError: That cannot be found out.
         """
         root = self.data_root()
         name = next(
@@ -74,25 +74,38 @@ class StoredDataset(ABC):
             ),
             self.folders[0],
         )
-        sample = name in self.sample_folders
         missing = [file for file in self.files if not exists(root / name / file)]
+        return root / name, name in self.sample_folders, missing
+
+    def locate(self) -> tuple[Path, str]:
+        """Return the folder that now holds every file, and the data set's name, which tells a sample from the whole.
+
+        Raises:
+            DataError: Files are missing and could not be, or may not be, downloaded.
+        """
+        folder, sample, missing = self.search()
         if missing and (sample or not self.download):
             why = "it is a sample, which is never downloaded" if sample else "download is off"
             raise DataError(
-                f"{self.title}: {root / name} lacks {', '.join(missing)}, and {why}\n{self._remedy(root / name)}"
+                f"{self.title}: {folder} lacks {', '.join(missing)}, and {why}\n{self.remedy(folder)}"
             )
         if missing:
             try:
-                self._fetch(root / name, missing)
+                self._fetch(folder, missing)
             except DataError as error:
-                raise DataError(f"{self.title}: {error}\n{self._remedy(root / name)}") from error
-        return root / name, f"{self.title} (sample)" if sample else self.title
+                raise DataError(f"{self.title}: {error}\n{self.remedy(folder)}") from error
+        return folder, f"{self.title} (sample)" if sample else self.title
 
     @abstractmethod
     def _fetch(self, folder: Path, missing: list[str]) -> None:
         """Put the missing files into the folder; a DataError of one line if that fails."""
 
-    def _remedy(self, folder: Path) -> str:
+    def altered(self, folder: Path) -> list[str] | None:
+        """Return the files that are not the published ones; None where nobody published the hash of each file."""
+        return None
+
+    def remedy(self, folder: Path) -> str:
+        """Return how to mend what is missing, in a line."""
         return (
             f"Put the files into {folder} yourself, or point {DATA_VARIABLE} (or the option root) "
             f"to the folder that holds {self.folders[0]}/."
@@ -128,7 +141,7 @@ def verified_download(url: str, folder: Path, expected: str) -> Iterator[Path]:
             pooch.HTTPDownloader(timeout=_TIMEOUT, chunk_size=_CHUNK)(url, str(path), None)
         except (OSError, ValueError) as error:  # the errors of requests, and of a full disk, are OSErrors
             raise DataError(f"downloading {url} failed ({type(error).__name__})") from error
-        actual = _digest(path, expected.partition(":")[0])
+        actual = digest(path, expected.partition(":")[0])
         if actual != expected:
             raise DataError(f"{url} is not the published file: its hash is {actual}, not {expected}; it was not kept")
         yield path
@@ -140,16 +153,17 @@ def move_into_place(source: Path, target: Path) -> None:
         os.replace(source, target)
 
 
-def _digest(path: Path, kind: str) -> str:
+def digest(path: Path, kind: str) -> str:
+    """Return the hash of a file as :func:`verified_download` takes it, of a kind such as ``"md5"``."""
     algorithm = kind.removeprefix("gunzip-")
-    digest = hashlib.new(algorithm, usedforsecurity=False)
+    found = hashlib.new(algorithm, usedforsecurity=False)
     try:
         with _open(path, unzip=algorithm != kind) as file:
             while chunk := file.read(_CHUNK):
-                digest.update(chunk)
+                found.update(chunk)
     except (OSError, EOFError, zlib.error):
         return f"{kind}:(damaged gzip)"
-    return f"{kind}:{digest.hexdigest()}"
+    return f"{kind}:{found.hexdigest()}"
 
 
 def _open(path: Path, *, unzip: bool) -> BinaryIO:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from qdeq.circuit import Circuit
+    from qdeq.models import QDEQClassifier
 
 
 def experiment_report(spec: ExperimentSpec, *, width: int = 100) -> RenderableType:
@@ -27,9 +29,7 @@ def experiment_report(spec: ExperimentSpec, *, width: int = 100) -> RenderableTy
         spec: The experiment.
         width: Characters in a line of the circuit's drawing.
     """
-    classes = len(spec.data.classes) if spec.data.classes else len(build_data(spec).class_names)
-    on_cpu = spec.model_copy(update={"training": spec.training.model_copy(update={"device": "cpu"})})
-    model = build_model(on_cpu, classes)
+    model = _model(spec)
     return Group(
         _heading("Experiment"),
         Text(spec.to_yaml().rstrip()),
@@ -41,6 +41,40 @@ def experiment_report(spec: ExperimentSpec, *, width: int = 100) -> RenderableTy
         Text(""),
         _heading("Parameters"),
         _parameter_table(model),
+    )
+
+
+def experiment_json(spec: ExperimentSpec) -> str:
+    """Return the same as JSON: ``depth`` and ``gates`` are without and with the state's preparation."""
+    model = _model(spec)
+    circuit = model.circuit
+    depth, gates = (
+        {"without_preparation": count(preparation=False), "with_preparation": count(preparation=True)}
+        for count in (circuit.depth, circuit.gate_counts)
+    )
+    data = {
+        "format_version": 1,
+        "name": spec.name,
+        "spec": spec.model_dump(mode="json"),
+        "spec_hash": spec.content_hash,
+        "circuit": {
+            "qubits": circuit.num_qubits,
+            "inputs": circuit.num_inputs,
+            "weights": circuit.num_weights,
+            "depth": depth,
+            "gates": gates,
+        },
+        "parameters": {
+            name: list(value.shape) for name, value in model.named_parameters() if value.requires_grad
+        },
+    }
+    return json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def _model(spec: ExperimentSpec) -> QDEQClassifier:
+    classes = len(spec.data.classes) if spec.data.classes else len(build_data(spec).class_names)
+    return build_model(
+        spec.model_copy(update={"training": spec.training.model_copy(update={"device": "cpu"})}), classes
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict, dataclass
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -15,32 +17,81 @@ from qdeq.errors import QdeqError
 from qdeq.plugins import BACKENDS, Registry, install_command
 
 
+@dataclass(frozen=True)
+class Installed:
+    """A plug-in that some package registered.
+
+    Attributes:
+        name: Under which it is registered.
+        package: Name and version of the package that it is from.
+        made: What is registered; None where it cannot be loaded.
+        reason: Why not.
+        mend: The command that installs what it lacks; None where that is not known.
+    """
+
+    name: str
+    package: str
+    made: Any = None
+    reason: str | None = None
+    mend: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether it can be used."""
+        return self.reason is None
+
+
+def installed(registry: Registry) -> list[Installed]:
+    """Return all plug-ins of a registry, loaded; one that fails in any way does not keep the others from it."""
+    packages = _packages(registry.group)
+    found = []
+    for name in registry.names():
+        package = packages.get(name, "")
+        try:
+            made = registry.load(name)
+            if registry is BACKENDS:
+                made()  # some need more than their module
+        except Exception as error:  # a plug-in may fail in any way
+            mend = install_command(name) if isinstance(error.__cause__, ImportError) else None
+            reason = str(error) if isinstance(error, QdeqError) else f"{type(error).__name__}: {error}"
+            found.append(Installed(name, package, reason=reason, mend=mend))
+        else:
+            found.append(Installed(name, package, made))
+    return found
+
+
+def plugin_json(registry: Registry) -> str:
+    """Return what is installed as JSON: one object a plug-in, with its JSON schema; ``error`` for one that is broken."""
+    rows = []
+    for plugin in installed(registry):
+        row = {"name": plugin.name, "package": plugin.package, "ok": plugin.ok, "error": plugin.reason}
+        row["options"] = TypeAdapter(plugin.made).json_schema() if plugin.ok else None
+        if registry is BACKENDS:
+            row["capabilities"] = asdict(plugin.made().capabilities) if plugin.ok else None
+        rows.append(row)
+    return json.dumps({"format_version": 1, "plugins": rows}, indent=2, ensure_ascii=False, default=sorted)
+
+
 def plugin_table(registry: Registry) -> RenderableType:
     """Return what is installed: names and packages, what backends can do, and the options with defaults and meaning.
 
     Options that all have are listed once, and again where one of them has another default. A plug-in that cannot be
     loaded is named with the reason and how to install what it lacks; the others are listed all the same.
     """
-    packages = _packages(registry.group)
-    loaded: dict[str, Any] = {}
-    broken: list[Text] = []
-    for name in registry.names():
-        try:
-            loaded[name] = registry.load(name)
-            if registry is BACKENDS:
-                loaded[name]()  # some need more than their module
-        except Exception as error:  # a plug-in may fail in any way
-            loaded.pop(name, None)
-            command = install_command(name)
-            if isinstance(error.__cause__, ImportError) and command:
-                broken.append(Text(f"not installed: {registry.kind} {name!r}; {command}", "yellow", overflow="fold"))
-                continue
-            reason = str(error) if isinstance(error, QdeqError) else f"{type(error).__name__}: {error}"
-            broken.append(Text(f"broken: {registry.kind} {name!r}: {reason}", "red", overflow="fold"))
+    found = installed(registry)
+    loaded = {plugin.name: plugin.made for plugin in found if plugin.ok}
+    packages = {plugin.name: plugin.package for plugin in found}
+    broken = [_problem(registry.kind, plugin) for plugin in found if not plugin.ok]
     parts: list[RenderableType] = []
     if registry is BACKENDS:
         parts += [_capability_table({name: plugin() for name, plugin in loaded.items()}), Text("")]
     return Group(*parts, _option_table(registry.kind, loaded, packages), *broken)
+
+
+def _problem(kind: str, plugin: Installed) -> Text:
+    if plugin.mend:
+        return Text(f"not installed: {kind} {plugin.name!r}; {plugin.mend}", "yellow", overflow="fold")
+    return Text(f"broken: {kind} {plugin.name!r}: {plugin.reason}", "red", overflow="fold")
 
 
 def _option_table(kind: str, loaded: dict[str, Any], packages: dict[str, str]) -> Table:

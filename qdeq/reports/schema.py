@@ -38,6 +38,13 @@ def experiment_schema() -> Schema:
     return {"$schema": DIALECT, **schema}
 
 
+def sweep_schema() -> Schema:
+    """Return the JSON schema of :class:`~qdeq.sweeps.SweepSpec`."""
+    from qdeq.sweeps import SweepSpec
+
+    return {"$schema": DIALECT, **SweepSpec.model_json_schema()}
+
+
 def _choice(registry: Registry, definitions: Schema) -> Schema:
     """Return "one of the names, or a mapping with one of the names and its options"."""
     names: list[str] = []

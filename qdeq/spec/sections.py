@@ -83,6 +83,9 @@ class TrainingSpec(Section):
     epochs: Positive = Field(30, description="Passes over the training images.")
     batch_size: Positive = Field(256, description="Images in a step.")
     learning_rate: float = Field(0.005, gt=0, description="Adam's step size.")
+    schedule: Literal["constant", "cosine"] = Field(
+        "constant", description="The step size over the run: as given, or falling to 0 along half a cosine."
+    )
     clip: float | None = Field(0.25, gt=0, description="Largest norm of the whole gradient; null for no clipping.")
     warmup_steps: Count = Field(
         0, description="First so many steps train `warmup_layers` direct layers instead of the equilibrium."

@@ -14,6 +14,7 @@ from qdeq.reports.tables import percent
 from qdeq.sweeps.cells import Cell
 from qdeq.sweeps.progress import SweepPlan, SweepProgress
 from qdeq.sweeps.result import CellResult
+from qdeq.training.display import can_move
 
 _SHOWN = 16
 """At most so many running cells are listed below the bar."""
@@ -21,8 +22,7 @@ _SHOWN = 16
 
 def make_sweep_progress(console: Console) -> SweepProgress:
     """Return what suits the console."""
-    live = console.is_terminal and not console.is_dumb_terminal
-    return LiveSweepDisplay(console) if live else SweepLines(console)
+    return LiveSweepDisplay(console) if can_move(console) else SweepLines(console)
 
 
 class SweepLines(SweepProgress):

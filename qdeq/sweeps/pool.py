@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -17,6 +18,9 @@ from qdeq.sweeps.worker import Outcome, Task, run_task
 
 STOP_SECONDS = 60.0
 """How long cells that were asked to stop have for writing their checkpoints."""
+
+REACH_SECONDS = 10.0
+"""How long a cluster's address has for answering."""
 
 _OBJECT_STORE = (
     80 << 20
@@ -124,6 +128,8 @@ def _start(address: str | None, cpus: int) -> None:
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     with _own_sigterm():
         try:
+            if address:
+                _reach(address)
             ray.init(
                 address=address or "local",
                 log_to_driver=False,
@@ -134,8 +140,20 @@ def _start(address: str | None, cpus: int) -> None:
             what = f"no Ray cluster could be joined at {address}" if address else "Ray could not be started"
             raise TrainingError(
                 f"{what}: {str(error).strip().splitlines()[0]}\n"
-                "Give --ray the address that `ray start --head` printed, or leave it out to run on this machine."
+                "Give --ray the address that `ray start --head` printed, and the cluster's token where it has one "
+                "(RAY_AUTH_MODE=token, RAY_AUTH_TOKEN_PATH=FILE); or leave it out to run on this machine."
             ) from error
+
+
+def _reach(address: str) -> None:
+    """Try the port of ``host:port`` or ``ray://host:port``: Ray itself takes minutes to give up.
+
+    Raises:
+        OSError: Nobody listens there.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=REACH_SECONDS).close()
 
 
 @contextmanager

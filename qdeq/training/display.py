@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
@@ -20,13 +22,23 @@ if TYPE_CHECKING:
 LINE_SECONDS = 3.0
 """Without a terminal, at most one line in so many seconds, but always the first and the last epoch."""
 
+RECORDED = ("CI", "JPY_PARENT_PID")
+"""Environment variables of continuous integration and of Jupyter's kernels. Both may hand out a terminal, as ``!qdeq``
+in a notebook gets, but keep what is written to it: a bar would be there a thousand times."""
+
 _SMOOTHING = 0.9
+_INDENT = 12
 
 
 def make_progress(console: Console) -> Progress:
     """Return what suits the console."""
-    live = console.is_terminal and not console.is_dumb_terminal
-    return LiveDisplay(console) if live else LineDisplay(console)
+    return LiveDisplay(console) if can_move(console) else LineDisplay(console)
+
+
+def can_move(console: Console) -> bool:
+    """Return whether a bar may move on the console: on a terminal that someone watches."""
+    recorded = any(os.environ.get(name, "").lower() not in ("", "0", "false") for name in RECORDED)
+    return console.is_terminal and not console.is_dumb_terminal and not recorded
 
 
 class LineDisplay(Progress):
@@ -83,8 +95,8 @@ class LiveDisplay(Progress):
             expand=True,
         )
         self._task = self._bar.add_task("starting", total=None)
-        self._now = Text()
-        self._validation = Text()
+        self._now: list[str] = []
+        self._validation: list[str] = []
         self._live = Live(console=console, refresh_per_second=8, transient=True, get_renderable=self._render)
         self._epochs = 0
         self._smooth: dict[str, float] = {}
@@ -108,11 +120,11 @@ class LiveDisplay(Progress):
             "samples/s": number(self._average("rate", rate), ",.0f"),
         }
         self._bar.update(self._task, completed=record.step, description=f"epoch {record.epoch}/{self._epochs}")
-        self._now = Text(f"{what}training    " + "  ".join(f"{key} {value}" for key, value in figures.items()))
+        self._now = [f"{what}training", *(f"{key} {value}" for key, value in figures.items())]
 
     def finished_epoch(self, record: EpochRecord) -> None:
         """Show the validation."""
-        self._validation = Text(f"validation  {figures_line(record.validation)}  (epoch {record.epoch})")
+        self._validation = ["validation", *_figures(record.validation), f"(epoch {record.epoch})"]
 
     def noted(self, message: str) -> None:
         """Write the line above the bar."""
@@ -123,8 +135,8 @@ class LiveDisplay(Progress):
         self._live.stop()
 
     def _render(self) -> Group:
-        lines = [line for line in (self._now, self._validation) if line]
-        return Group(self._bar.get_renderable(), *lines)
+        rows = [Text(folded(*row, width=self._console.width)) for row in (self._now, self._validation) if row]
+        return Group(self._bar.get_renderable(), *rows)
 
     def _average(self, key: str, value: float | None) -> float | None:
         if value is None:
@@ -133,17 +145,29 @@ class LiveDisplay(Progress):
         return self._smooth[key]
 
 
+def folded(head: str, *figures: str, width: int) -> str:
+    """Return figures behind a head, on as many lines as the width asks for; no figure is torn apart."""
+    lines = [head.ljust(_INDENT)]
+    for figure in figures:
+        joined = lines[-1] + figure if len(lines[-1]) <= _INDENT else f"{lines[-1]}  {figure}"
+        if len(joined) <= width:
+            lines[-1] = joined
+        else:
+            lines.append(" " * min(_INDENT, max(0, width - len(figure))) + figure)
+    return "\n".join(line.rstrip() for line in lines)
+
+
 def epoch_line(record: EpochRecord) -> str:
     """Return the figures of an epoch in one line."""
     rate = record.train.samples / max(record.seconds, 1e-9)
     best = ", best so far" if record.best else ""
     return (
         f"train loss {number(record.train.loss, '.3f')} accuracy {percent(record.train.accuracy)}, "
-        f"validation {figures_line(record.validation, ' ')}, {rate:,.0f} samples/s{best}"
+        f"validation {' '.join(_figures(record.validation))}, {rate:,.0f} samples/s{best}"
     )
 
 
-def figures_line(metrics: Metrics, gap: str = "  ") -> str:
+def _figures(metrics: Metrics) -> Iterable[str]:
     """Return loss, accuracy, residual and evaluations, and under shots the share of solves that noise ended."""
     failed = sum(metrics.failed.values())
     figures = {
@@ -154,4 +178,4 @@ def figures_line(metrics: Metrics, gap: str = "  ") -> str:
     }
     if metrics.noise_limited is not None:
         figures["limited by noise"] = percent(metrics.noise_limited)
-    return gap.join(f"{key} {value}" for key, value in figures.items()) + (f"{gap}failed {failed}" if failed else "")
+    return [*(f"{key} {value}" for key, value in figures.items()), *([f"failed {failed}"] if failed else [])]

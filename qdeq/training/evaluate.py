@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-from dataclasses import dataclass
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,6 +41,19 @@ class RunEvaluation:
     checkpoint: Checkpoint
     validation: Metrics
     test: Metrics
+
+    def to_json(self) -> str:
+        """Return the figures as JSON, under the names of :class:`~qdeq.training.metrics.Metrics`."""
+        info = self.checkpoint.info
+        data = {
+            "format_version": 1,
+            "name": self.spec.name,
+            "spec_hash": self.spec.content_hash,
+            "checkpoint": {"file": self.checkpoint.path.stem, "epoch": info.epoch, "step": info.step},
+            "validation": asdict(self.validation),
+            "test": asdict(self.test),
+        }
+        return json.dumps(data, indent=2, allow_nan=False)
 
 
 def shot_key(spec: ExperimentSpec, purpose: str, step: int, samples: Tensor) -> ShotKey | None:
@@ -94,25 +109,34 @@ def evaluate_run(path: str | Path, *, checkpoint: str = "best", device: str | No
         QdeqError: As :func:`load_run`.
     """
     run = load_run(path, checkpoint=checkpoint, device=device)
-    spec, splits = run.spec, run.splits
-    purchase = prepare(spec, run.model, splits, whole=False)
-    with ExitStack() as stack:
-        if purchase is not None:
-            stack.enter_context(purchase.account(RunFolder(Path(path)).ledger, lambda message: None))
-        # as in training: the last digit depends on it
-        stack.enter_context(cpu_threads(spec.training.threads, spec.model.qubits))
-        validation, test = (evaluate(run.model, split, spec) for split in (splits.validation, splits.test))
-        return RunEvaluation(spec, run.checkpoint, validation, test)
+    with run.working():
+        validation, test = (evaluate(run.model, split, run.spec) for split in (run.splits.validation, run.splits.test))
+        return RunEvaluation(run.spec, run.checkpoint, validation, test)
 
 
 @dataclass(frozen=True, eq=False)
 class LoadedRun:
-    """A saved run: its spec, a checkpoint, the model with its weights, and the data."""
+    """A saved run: its folder, its spec, a checkpoint, the model with its weights, and the data."""
 
+    folder: RunFolder
     spec: ExperimentSpec
     checkpoint: Checkpoint
     model: QDEQClassifier
     splits: FeatureSplits
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Let the model run circuits within the block: as many threads as in training, and what they cost accounted.
+
+        Raises:
+            BudgetError: The backend costs money, and the run has no budget.
+            BackendError: Credentials, region, device or storage are not as a task needs them.
+        """
+        purchase = prepare(self.spec, self.model, self.splits, whole=False)
+        account = nullcontext() if purchase is None else purchase.account(self.folder.ledger, lambda message: None)
+        # as in training: the last digit depends on it
+        with account, cpu_threads(self.spec.training.threads, self.spec.model.qubits):
+            yield
 
 
 def load_run(path: str | Path, *, checkpoint: str = "best", device: str | None = None) -> LoadedRun:
@@ -138,4 +162,4 @@ def load_run(path: str | Path, *, checkpoint: str = "best", device: str | None =
     splits = build_data(spec)
     model = build_model(spec, len(splits.class_names))
     saved.restore(model)
-    return LoadedRun(spec, saved, model, splits)
+    return LoadedRun(folder, spec, saved, model, splits)

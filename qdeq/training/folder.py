@@ -123,8 +123,14 @@ class RunFolder:
         """Keep other processes from writing the run within the block; the lock of a dead process is none.
 
         Raises:
-            TrainingError: Another process is writing it.
+            TrainingError: Another process is writing it; or one of its files is a link, which leads out of it.
         """
+        for path in (self.path / _LOCK, self.spec, self.metrics, self.summary, self.curves, self._checkpoints):
+            if path.is_symlink():
+                raise TrainingError(
+                    f"{path}: is a link, and a run writes into its own folder alone\n"
+                    "Give another folder with --out DIR; that may be a link as a whole."
+                )
         if sys.platform == "win32":
             yield
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,14 +65,14 @@ def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         end = 0
         while newline := content.find(b"\n", end) + 1:
             record = json.loads(content[end:newline])
-            if record["kind"] not in ("step", "epoch") or not all(
-                isinstance(number, int | float)
-                for number in (record["step"], record["epoch"], record["time"]["seconds"])
-            ):
+            whole = {"step": [record], "epoch": [record.get("train"), record.get("validation")]}[record["kind"]]
+            numbers = [record["step"], record["epoch"], record["time"]["seconds"]]
+            numbers += [figures["loss"] for figures in whole if figures["loss"] is not None]
+            if not all(isinstance(number, int | float) and math.isfinite(number) for number in numbers):
                 raise ValueError("no record")
             end = newline
             yield end, record
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise CheckpointError(f"{path}: missing or damaged\nTrain again to have it.") from error
 
 

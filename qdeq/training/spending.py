@@ -82,7 +82,7 @@ def prepare(
     if whole:
         expected.check(spec.budget.limits)
     client = backend.connect()
-    client.check(model.circuit.num_qubits, spec.shots)
+    client.check(model.circuit, model.function.observables, spec.shots, native=backend.native(spec.shots))
     assert expected.how is not None
     decided = replace(backend, execution=expected.how)
     model.function = replace(model.function, backend=decided)

@@ -66,6 +66,13 @@ class TrainingState:
         self._best_weights: dict[str, Tensor] = {}
         self._images = _digest(train)
 
+    def take_step(self, rate: float) -> None:
+        """Move the weights along their gradients, with this step size."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        self.step += 1
+
     def keep_best(self, record: EpochRecord) -> None:
         """Remember the weights as they are as the best so far."""
         self.best, self._best_weights = record, model_tensors(self.model)

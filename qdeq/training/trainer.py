@@ -23,6 +23,7 @@ from qdeq.training.folder import RunFolder
 from qdeq.training.log import Elapsed, MetricsWriter, cut_log, read_log
 from qdeq.training.metrics import EpochRecord, Outcomes, StepRecord
 from qdeq.training.progress import Plan, Progress
+from qdeq.training.schedule import learning_rate
 from qdeq.training.signals import Terminated, TrainingInterrupted, TrainingTerminated, deferred_interrupt
 from qdeq.training.state import TrainingState
 from qdeq.training.step import NotFinite, compute_step
@@ -173,9 +174,9 @@ class Trainer:
             rows=rows,
             y0=None if state.warm_states is None else state.warm_states[rows],
         )
+        rate = learning_rate(self.spec.training, state.step + 1, self._per_epoch * self.spec.training.epochs)
         with deferred_interrupt():  # all of a step, or nothing of it
-            state.optimizer.step()
-            state.step += 1
+            state.take_step(rate)
             state.outcomes.append(done.outcomes)
             if state.warm_states is not None and done.states is not None:
                 state.warm_states[rows] = done.states

@@ -95,13 +95,19 @@ def test_shots_belong_to_the_key_and_the_sample_whatever_the_batch_and_the_worke
         measure(circuit, OBSERVABLES, 50, inputs, weights, samples=(1, 2))
 
 
-def test_groups_and_circuits_of_an_evaluation_have_shots_of_their_own():
-    """Z and X have the same distribution in this state, before the channel and after it."""
-    circuit = Circuit(1, (Gate("RY", 0, math.pi / 4), Channel("Depolarizing", 0, 0.3)))
-    values, _ = get_backend("qsim").evaluate(
-        (circuit, circuit), torch.zeros(1, 0).double(), NOTHING, (Z(0), X(0)), shots=2000, key=ShotKey(seed=1)
+def test_every_row_group_and_circuit_has_a_stream_of_its_own(monkeypatch):
+    asked, generator = [], ShotKey.generator
+
+    def watched(self, row, group, part=0):
+        asked.append((row, group, part))
+        return generator(self, row, group, part)
+
+    monkeypatch.setattr(ShotKey, "generator", watched)
+    circuit = Circuit(1, (Gate("H", 0), Channel("BitFlip", 0, 0.3)))
+    get_backend("qsim").evaluate(
+        (circuit, circuit), torch.zeros(3, 0).double(), NOTHING, (Z(0), X(0)), shots=2, key=ShotKey(seed=1), part=5
     )
-    assert len(values.unique()) == 4
+    assert sorted(asked) == sorted((row, group, part) for row in range(3) for group in (0, 1) for part in (5, 6))
 
 
 def test_gradients_are_those_of_the_noisy_circuit():

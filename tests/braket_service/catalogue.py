@@ -14,16 +14,20 @@ class Catalogue:
 
     def __init__(self) -> None:
         self._status: dict[str, str] = {}
+        self._action: dict[str, dict[str, Any]] = {}
 
     def reset(self) -> None:
-        """Give every device its own state again."""
+        """Give every device its own state and properties again."""
         self._status.clear()
+        self._action.clear()
 
-    def set_status(self, arn: str, status: str) -> None:
-        """Make a device ONLINE, OFFLINE or RETIRED."""
-        if arn not in DEVICES or status not in ("ONLINE", "OFFLINE", "RETIRED"):
+    def change(self, arn: str, status: str | None = None, action: dict[str, Any] | None = None) -> None:
+        """Make a device ONLINE, OFFLINE or RETIRED, or replace members of its OpenQASM action's properties."""
+        if arn not in DEVICES or status not in (None, "ONLINE", "OFFLINE", "RETIRED"):
             raise ServiceError("ValidationException", f"no such device or status: {arn}, {status}")
-        self._status[arn] = status
+        if status is not None:
+            self._status[arn] = status
+        self._action.setdefault(arn, {}).update(action or {})
 
     def status(self, arn: str) -> str:
         """Return a device's state."""
@@ -38,7 +42,12 @@ class Catalogue:
         device = DEVICES.get(arn)
         if device is None or region not in device["regions"]:
             raise ServiceError("ResourceNotFoundException", f"The device {arn} was not found in {region}.")
-        return device
+        if not (changed := self._action.get(arn)):
+            return device
+        capabilities = device["capabilities"]
+        actions = {kind: row | changed for kind, row in capabilities["action"].items()}
+        actions = {row["actionType"]: row for row in actions.values()}  # another type of action is another key
+        return {**device, "capabilities": {**capabilities, "action": actions}}
 
     def for_task(self, arn: str, region: str) -> dict[str, Any]:
         """Return a device that takes tasks.

@@ -54,9 +54,9 @@ class Service:
         """Remove all fault rules."""
         self._call("DELETE", "faults")
 
-    def set_device(self, arn: str, status: str) -> None:
-        """Make a device ONLINE, OFFLINE or RETIRED."""
-        self._call("POST", "devices", {"arn": arn, "status": status})
+    def set_device(self, arn: str, status: str | None = None, **action: Any) -> None:
+        """Make a device ONLINE, OFFLINE or RETIRED, or replace members of its OpenQASM action's properties."""
+        self._call("POST", "devices", {"arn": arn, "status": status, "action": action})
 
     def limit(self, **limits: float) -> None:
         """Set limits: in_flight, creates_per_second, create_burst."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,11 @@ from .programs import Program
 
 MAXIMUM_QUBITS = {StateVectorSimulator: 22, DensityMatrixSimulator: 11}
 """What a test's machine has the memory for: 64 MiB a state or matrix."""
+
+
+@cache
+def _properties(kind: type) -> Any:
+    return kind().properties  # which parses them anew each time that it looks at them
 
 
 def run(program: Program, source: str, shots: int, *, density: bool, seed: int) -> dict[str, Any]:
@@ -33,6 +39,8 @@ def run(program: Program, source: str, shots: int, *, density: bool, seed: int) 
 
     class Prepared(kind):  # type: ignore[misc, valid-type]
         """A local simulator that is given a program which was read before, and a seed."""
+
+        properties = _properties(kind)
 
         def parse_program(self, *_: Any) -> Any:
             return program.context

@@ -12,7 +12,7 @@ from .wire import ServiceError
 
 WIRE_KINDS = frozenset({"throttle", "error", "unavailable", "drop", "lost", "cut", "reset", "delay"})
 """What happens to one call."""
-TASK_KINDS = frozenset({"queue", "fail", "late_result", "duration"})
+TASK_KINDS = frozenset({"queue", "fail", "late_result", "duration", "short"})
 """What a new task keeps."""
 
 

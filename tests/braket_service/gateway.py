@@ -57,6 +57,7 @@ class Gateway:
                     "target": request.target,
                     "status": outcome.response.status,
                     "fault": rule.kind if rule else None,
+                    "token": request.json.get("clientToken") if operation == "CreateQuantumTask" else None,
                 }
             )
         return outcome
@@ -114,7 +115,7 @@ class Gateway:
             case ("DELETE", "faults"):
                 self.faults.clear()
             case ("POST", "devices"):
-                self.api.catalogue.set_status(**request.json)
+                self.api.catalogue.change(**request.json)
             case ("POST", "limits"):
                 self.api.limits.set(**request.json)
             case ("POST", "reset"):

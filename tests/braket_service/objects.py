@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
@@ -18,12 +19,16 @@ class ObjectStore:
     """moto's server application."""
 
     def __init__(self) -> None:
-        self._app = DomainDispatcherApplication(create_backend_app)
+        self._dispatcher = DomainDispatcherApplication(create_backend_app)
+        self._apps: dict[str, Any] = {}
+        self._buckets: set[str] = set()
         self._lock = threading.Lock()
 
     def call(self, request: Request) -> Response:
         """Pass a request on to moto; one at a time, as moto's state has no locks of its own."""
         parts = urlsplit(request.target)
+        if request.method == "DELETE":
+            self._buckets.clear()
         environ = EnvironBuilder(
             path=parts.path,
             query_string=parts.query,
@@ -33,14 +38,21 @@ class ObjectStore:
         ).get_environ()
         environ["RAW_URI"] = environ["REQUEST_URI"] = request.target
         with self._lock:
-            body, status, headers = run_wsgi_app(self._app, environ, buffered=True)
+            # moto finds the application anew for each call, which takes longer than the call
+            _, service = request.scope
+            kind = service if service and not parts.path.startswith("/moto-api") else parts.path
+            if kind not in self._apps:
+                self._apps[kind] = self._dispatcher.get_application(environ)
+            body, status, headers = run_wsgi_app(self._apps[kind], environ, buffered=True)
             content = b"".join(body)
         kept = {name.lower(): value for name, value in headers.items() if name.lower() not in _HOP_BY_HOP}
         return Response(int(status.split()[0]), content, kept)
 
     def has_bucket(self, bucket: str) -> bool:
         """Say whether a bucket exists."""
-        return self._own("HEAD", f"/{bucket}").status == 200
+        if bucket not in self._buckets and self._own("HEAD", f"/{bucket}").status == 200:
+            self._buckets.add(bucket)
+        return bucket in self._buckets
 
     def put(self, bucket: str, key: str, content: str) -> None:
         """Write an object."""
@@ -50,6 +62,7 @@ class ObjectStore:
 
     def reset(self) -> None:
         """Forget all buckets."""
+        self._buckets.clear()
         self._own("POST", "/moto-api/reset")
 
     def _own(self, method: str, target: str, body: bytes = b"") -> Response:

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 from braket.default_simulator.gate_operations import BRAKET_GATES
+from braket.default_simulator.openqasm.program_context import ProgramContext
 
 from .angles import Angle, read_angle
 from .observables import read_gradient
@@ -67,6 +69,15 @@ def statements(source: str) -> Iterator[tuple[int, str]]:
                 pending = ""
     if pending.strip():
         raise _invalid(f"[line {first}] unexpected end of the program.")
+
+
+@lru_cache(maxsize=1000)
+def _parsed_result(body: str, register: tuple[str, int | None] | None) -> Any:
+    """Read a result pragma, which takes milliseconds, and is the same one for all samples."""
+    context = ProgramContext()
+    if register is not None:
+        context.add_qubits(register[0], register[1] or 1)
+    return context.parse_pragma(f"braket result {body}")
 
 
 class _Reader:
@@ -241,7 +252,7 @@ class _Reader:
             self._used |= self.program.gradient.qubits
             return
         try:
-            result = self.program.context.parse_pragma(f"braket result {body}")
+            result = _parsed_result(body, self._register)
         except Exception as error:  # the parser raises anything, a plain attribute error on a sum of observables
             raise _invalid(f"[line {line}] cannot read the result '{body}'.") from error
         self.program.context.add_result(result)

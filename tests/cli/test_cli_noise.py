@@ -12,13 +12,14 @@ DIGITS = Path(__file__).resolve().parents[2] / "configs/digits.yaml"
 STEPS = 2
 FEW = {
     "model.qubits": 2,
+    "model.ansatz": "hardware-efficient",
     "data.limit": 8 * STEPS,
     "training.epochs": 1,
     "training.batch_size": 8,
     "training.precision": "float64",
     "solver.rtol": 1e-10,
 }
-NOISE = {"noise.depolarizing.two_qubit": 0.05, "noise.amplitude_damping": 0.02, "noise.readout": 0.03}
+NOISE = {"noise.depolarizing.two_qubit": 0.3, "noise.amplitude_damping": 0.2, "noise.readout": 0.1}
 SAME = FUNCTION["float64"] * TRAINING_GROWTH**STEPS
 """That of a comparison: a function's tolerance, which each training step may double."""
 
@@ -32,6 +33,7 @@ def run(qdeq, tmp_path, name, changes, backend="torch"):
     return losses, [summary[split][key] for split in ("train", "validation", "test") for key in ("loss", "accuracy")]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("cirq") is None, reason="cirq is not installed")
 def test_two_backends_train_alike_under_noise(qdeq, tmp_path, monkeypatch):
     monkeypatch.delenv("QDEQ_DATA", raising=False)

@@ -21,9 +21,12 @@ from qdeq.data.cifar import read_cifar, unpack
 from qdeq.data.features import FeatureMap
 from qdeq.data.idx import read_idx
 from qdeq.data.npz import NPZ
-from qdeq.errors import CircuitError, DataError, SpecError, printable
+from qdeq.errors import CheckpointError, CircuitError, DataError, SpecError, TrainingError, printable
 from qdeq.spec import MAX_FILE_BYTES, ExperimentSpec, load_spec, parse_spec
 from qdeq.spec.text import MAX_NODES
+from qdeq.training.checkpoints import CheckpointInfo, load_checkpoint, save_checkpoint
+from qdeq.training.folder import RunFolder
+from qdeq.training.log import cut_log
 
 LITTLE = 4 << 20
 """Bytes that may be taken before a bomb of 48 MiB is refused: zipfile and gzip read in parts of far less."""
@@ -283,3 +286,38 @@ def test_limits_are_far_from_what_people_write():
     text = ExperimentSpec(model={"qubits": 24, "encoding": "angle"}, noise={"bit_flip": {"qubits": qubits}}).to_yaml()
     assert len(text) < MAX_FILE_BYTES / 20
     assert text.count(":") < MAX_NODES / 20
+
+
+@pytest.mark.parametrize("seconds", ["1" + "0" * 400, "NaN", "Infinity"])
+def test_a_log_whose_times_cannot_be_added(tmp_path, seconds):  # OverflowError where a run was resumed
+    line = f'{{"kind": "step", "step": 1, "epoch": 1, "time": {{"seconds": {seconds}}}}}\n'
+    (tmp_path / "metrics.jsonl").write_text(line)
+    with pytest.raises(CheckpointError, match="missing or damaged"):
+        cut_log(tmp_path / "metrics.jsonl", 1, 1)
+    assert (tmp_path / "metrics.jsonl").read_text() == line
+
+
+@pytest.mark.parametrize(
+    "field", [{"step": "3"}, {"step": -1}, {"epoch": True}, {"spec_hash": None}, {"validation_loss": [1]}]
+)
+def test_a_checkpoints_header_has_fields_of_the_right_types(tmp_path, field):  # TypeError where it was compared
+    info = CheckpointInfo(step=1, epoch=1, validation_loss=0.5, spec_hash="ab")
+    for name, value in field.items():
+        object.__setattr__(info, name, value)  # what it would refuse itself
+    save_checkpoint(tmp_path / "best.safetensors", {"model.x": torch.zeros(1)}, info)
+    with pytest.raises(CheckpointError, match="its header cannot be read"):
+        load_checkpoint(tmp_path / "best.safetensors")
+
+
+@pytest.mark.parametrize("name", ["spec.yaml", "metrics.jsonl", "summary.json", "curves.png", "checkpoints", ".lock"])
+def test_a_run_does_not_write_through_links(tmp_path, name):  # --force overwrote what spec.yaml pointed to
+    run, outside = tmp_path / "run", tmp_path / "outside"
+    run.mkdir()
+    (run / name).symlink_to(outside)
+    with pytest.raises(TrainingError, match="is a link"), RunFolder(run).writing():
+        pass
+    assert not outside.exists()
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").mkdir()
+    with RunFolder(tmp_path / "link").writing():  # the whole folder may be one
+        assert (tmp_path / "elsewhere" / ".lock").exists()

@@ -13,9 +13,8 @@ from qdeq.errors import DataError, QdeqError
 
 
 @pytest.fixture
-def outcome(tmp_path, monkeypatch):
+def outcome(tmp_path):
     """Return what came of a reader."""
-    monkeypatch.setattr(trial, "DEADLINE", 0.2)
 
     def run(read, parses=lambda content: content == b"content"):
         target = Target(name="t", file="x", inputs=st.binary(), parses=parses, read=read)
@@ -56,7 +55,8 @@ def test_any_other_exception(outcome, error):
     assert type(error).__name__ in outcome(read).failure
 
 
-def test_a_reader_that_does_not_answer(outcome, tmp_path):
+def test_a_reader_that_does_not_answer(outcome, tmp_path, monkeypatch):
+    monkeypatch.setattr(trial, "DEADLINE", 0.2)
     os.mkfifo(tmp_path / "pipe")
 
     def wait(path, out):

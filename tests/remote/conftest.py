@@ -4,9 +4,25 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+from botocore.loaders import JSONFileLoader
 from braket.aws import AwsSession
 from braket_requests import BUCKET
 from braket_service.client import Service, start_service
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _data_files_read_once() -> Iterator[None]:
+    """Botocore reads megabytes of JSON for every session; its content is the same for all tests."""
+    read, known = JSONFileLoader.load_file, {}
+
+    def load_file(self: JSONFileLoader, path: str) -> Any:
+        if path not in known:
+            known[path] = read(self, path)
+        return known[path]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(JSONFileLoader, "load_file", load_file)
+        yield
 
 
 @pytest.fixture(scope="session")

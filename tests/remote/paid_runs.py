@@ -1,6 +1,9 @@
 """A tiny experiment on a device that costs money, and the command line that runs it."""
 
 import json
+import multiprocessing
+import os
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +19,8 @@ model: {{qubits: 2, encoding: angle, ansatz: hardware-efficient}}
 solver: {{name: broyden, max_steps: 20}}
 training: {{epochs: 2, batch_size: 3, precision: float64, threads: 1}}
 """
+_PROCESSES = multiprocessing.get_context("forkserver")
+_PROCESSES.set_forkserver_preload(["qdeq.cli", "qdeq.training", "qdeq.estimate", "qdeq.backends.braket_remote.client"])
 QUICK = {"name": "braket-sv1", "creates_per_second": 1000.0}
 """The service of the tests needs no sparing."""
 
@@ -41,6 +46,29 @@ def run(*arguments, code: int = 0):
     result = CliRunner().invoke(app, [str(argument) for argument in arguments], prog_name="qdeq")
     assert result.exit_code == code, (result.output, result.exception)
     return result
+
+
+def commanded(
+    arguments: list[str], environment: dict[str, str], stderr: str | None, longest_wait: float | None
+) -> None:
+    """Run the command line as a process of its own does."""
+    from qdeq.backends.braket_remote import retries
+
+    os.environ.update(environment)
+    if longest_wait is not None:
+        retries.LONGEST_WAIT = longest_wait
+    if stderr is not None:
+        os.dup2(os.open(stderr, os.O_WRONLY | os.O_CREAT), 2)
+    app(arguments, prog_name="qdeq")
+
+
+def started(*arguments, service, stderr: Path | None = None, longest_wait: float | None = None) -> ForkServerProcess:
+    """Start the command line in a process of its own, forked from one that has imported everything."""
+    texts = [str(argument) for argument in arguments]
+    told = None if stderr is None else str(stderr)
+    process = _PROCESSES.Process(target=commanded, args=(texts, service.env, told, longest_wait))
+    process.start()
+    return process
 
 
 def summary(folder: Path) -> dict:

@@ -10,13 +10,13 @@ from braket.circuits.serialization import IRType, OpenQASMSerializationPropertie
 
 from qdeq.backends.braket_remote.lowering import lower
 from qdeq.backends.braket_remote.programs import (
-    Target,
     expectation_program,
     gradient_program,
     outcome_signs,
     read_result,
     sampling_program,
 )
+from qdeq.backends.braket_remote.target import Target
 from qdeq.circuit import AmplitudeEncoding, Circuit, Gate, Input, Weight
 from qdeq.errors import BackendError, UnsupportedError
 from qdeq.gates import GATES
@@ -30,7 +30,7 @@ FEW = {
     "rx ry xx": frozenset({"rx", "ry", "xx"}),
     "rx ry zz": frozenset({"rx", "ry", "zz"}),
 }
-ALL = Target("all", frozenset(BRAKET_NAMES.values()))
+ALL = Target("all")
 SDK = OpenQASMSerializationProperties()
 PHASE = 1e-12
 """|tr(U† V)| / 2^n of two unitaries that agree up to a phase is 1, up to the rounding of some dozen products."""
@@ -122,11 +122,11 @@ def task_result(shots, **parts):
 
 def test_counts_are_read_by_qubit_whatever_was_measured_and_however_it_is_told():
     rows = [[1, 0]] * 3 + [[0, 0]] * 5
-    result, seconds = read_result(task_result(8, measurements=rows, measuredQubits=[3, 1]), 4)
+    result, seconds = read_result(task_result(8, measurements=rows, measuredQubits=[3, 1]), 4, 8)
     assert dict(result.counts) == {"0001": 3, "0000": 5}  # qubits 0 and 2 were idle
     assert seconds is None
     told = {"00": 0.25, "11": 0.75}
-    result, _ = read_result(task_result(8, measurementProbabilities=told, measuredQubits=[0, 1]), 2)
+    result, _ = read_result(task_result(8, measurementProbabilities=told, measuredQubits=[0, 1]), 2, 8)
     assert dict(result.counts) == {"00": 2, "11": 6}
 
 
@@ -138,4 +138,24 @@ def test_signs_of_outcomes_are_the_eigenvalues_of_the_strings():
 def test_a_result_that_is_none_says_so():
     for text in ("", "{}", task_result(0), "not json"):
         with pytest.raises(BackendError, match="the result cannot be read"):
-            read_result(text, 2)
+            read_result(text, 2, 0)
+
+
+def test_shots_and_numbers_have_to_be_what_was_asked_for():
+    rows = [[1, 0]] * 3
+    few, _ = read_result(task_result(8, measurements=rows, measuredQubits=[0, 1]), 2, 8)
+    assert few.shots == 3  # a device may drop some
+    number = {"type": {"type": "expectation", "observable": ["z"], "targets": [0]}, "value": 0.5}
+    exact, _ = read_result(task_result(0, resultTypes=[number], measuredQubits=[0]), 1, 0)
+    assert exact.values == (0.5,)
+    nan = task_result(0, resultTypes=[number | {"value": float("nan")}], measuredQubits=[0])
+    none = task_result(8, measurements=[], measuredQubits=[0, 1])
+    for text, shots in (
+        (task_result(8, measurements=rows, measuredQubits=[0, 1]), 2),
+        (task_result(8, measurements=rows, measuredQubits=[0, 1]), 0),
+        (task_result(0, resultTypes=[number], measuredQubits=[0]), 8),
+        (none, 8),
+        (nan, 0),
+    ):
+        with pytest.raises(BackendError, match="the result cannot be read"):
+            read_result(text, 2, shots)

@@ -2,20 +2,26 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 
 import pytest
-from paid_runs import QUICK, figures, run, sets, write_experiment
+from paid_runs import QUICK, figures, run, sets, started, write_experiment
 
+from qdeq.backends.braket_remote import retries
 from qdeq.ledger import Ledger
 
 WIRE = {"throttle": 0.05, "error": 0.05, "drop": 0.03, "lost": 0.04, "cut": 0.03}
 """A fifth of all calls, of whatever service: refused, unheard, or carried out without the client's knowing."""
 TASKS = {"queue": (0.2, {"polls": 2}), "late_result": (0.2, {"reads": 2}), "fail": (0.05, {"reason": "decoherence"})}
+SHORT = 0.2
+"""Longest wait [s] between two tries; the service of the tests needs no sparing."""
 STUBBORN = {"tries": 12, "resubmissions": 6, "max_parallel": 16}
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch):
+    monkeypatch.setattr(retries, "LONGEST_WAIT", SHORT)
 
 
 def disturb(service, seed):
@@ -27,12 +33,13 @@ def disturb(service, seed):
 
 def killed_at(tasks, arguments, service):
     """Start the command line in a process of its own, and kill it once the service has seen so many tasks."""
-    command = [sys.executable, "-m", "qdeq", "train", *map(str, arguments), "--force", "-q"]
-    with subprocess.Popen(command, env={**os.environ, **service.env, "OMP_NUM_THREADS": "1"}) as process:
-        while process.poll() is None and len(service.tasks()) < tasks:
-            time.sleep(0.02)
-        assert process.poll() is None, "it ended before it could be killed"
-        process.send_signal(signal.SIGKILL)
+    process = started("train", *arguments, "--force", "-q", service=service, longest_wait=SHORT)
+    while process.exitcode is None and len(service.tasks()) < tasks:
+        time.sleep(0.02)
+    assert process.exitcode is None, "it ended before it could be killed"
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
 
 
 def quiet_and_disturbed(tmp_path, service, changes, kills, images=8):

@@ -70,12 +70,12 @@ def cases(table, quick):
 EXACT_CASES = {
     "angle": {},
     "angle, compiled": {"backend": QUICK | {"execution": "compiled"}},
-    "angle, direct": {"model__mode": "direct", "model__layers": 2, "solver": "broyden"},
-    "warm-up": {"training__warmup_steps": 1},
-    "gradient by shifts": {"backend": QUICK | {"gradient": "parameter-shift"}},
-    "phantom": {"adjoint": {"name": "phantom", "steps": 2}},
+    "angle, direct": {"model__mode": "direct", "model__layers": 2, "solver": "broyden", "training__epochs": 1},
+    "warm-up": {"training__warmup_steps": 1, "training__epochs": 1},
+    "gradient by shifts": {"backend": QUICK | {"gradient": "parameter-shift"}, "training__epochs": 1},
+    "phantom": {"adjoint": {"name": "phantom", "steps": 2}, "training__epochs": 1},
     "angle, shots": {"shots": 20, "training__epochs": 1},
-    "diagnostics": {"training__diagnostics": "always"},
+    "diagnostics": {"training__diagnostics": "always", "training__epochs": 1},
 }
 
 
@@ -95,7 +95,7 @@ def test_with_fixed_steps_the_estimate_is_what_the_service_counts(experiment, br
 AMPLITUDE = {
     "circuits": {"backend": QUICK | {"execution": "circuits"}},
     "compiled": {"backend": QUICK | {"execution": "compiled"}},
-    "shots": {"backend": QUICK, "shots": 10, "training__epochs": 1, "model__ansatz": "hardware-efficient"},
+    "shots": {"backend": QUICK, "shots": 10, "model__ansatz": "hardware-efficient"},
 }
 
 
@@ -103,7 +103,8 @@ AMPLITUDE = {
 @pytest.mark.parametrize("changes", AMPLITUDE.values(), ids=AMPLITUDE)
 def test_the_same_for_amplitude_encoding_on_four_qubits(experiment, braket_env, changes):
     values = {"model__qubits": 4, "model__encoding": "amplitude", "solver__fixed_steps": 2, "budget__max_usd": 50}
-    arguments = [experiment, *sets(**(values | changes))]
+    shorter = {"training__epochs": 1, "training__batch_size": 5}
+    arguments = [experiment, *sets(**(values | shorter | changes))]
     _, total = estimated(*arguments)
     run("train", *arguments, "--out", "run", "-q")
     bill = braket_env.bill()
@@ -112,13 +113,14 @@ def test_the_same_for_amplitude_encoding_on_four_qubits(experiment, braket_env, 
 
 ADAPTIVE = {
     "broyden": {},
-    "shots that grow": {"shots": 64, "solver__first_shots": 16, "training__epochs": 1, "solver__max_steps": 6},
+    "shots that grow": {"shots": 64, "solver__first_shots": 16, "solver__max_steps": 6},
     "fallback": {
         "solver": {"name": "naive", "max_steps": 2, "on_failure": "fallback", "fallback": [{"name": "broyden"}]},
     },
     "gmres": {"adjoint": "gmres"},
     "newton-krylov": {"solver": "newton-krylov"},
     "newton": {"solver": {"name": "newton", "fixed_steps": 2}},
+    "newton-krylov's inner steps in the adjoint": {"adjoint": {"name": "newton-krylov", "max_steps": 3}},
     "line search, fixed": {"solver": {"name": "newton-krylov", "fixed_steps": 2}},
 }
 
@@ -127,7 +129,8 @@ ADAPTIVE = {
 @pytest.mark.parametrize("changes", ADAPTIVE.values(), ids=ADAPTIVE)
 def test_adaptive_runs_stay_inside_the_bounds(experiment, braket_env, changes):
     by_circuits = QUICK | {"execution": "circuits"}
-    arguments = [experiment, *sets(**({"backend": by_circuits, "budget__max_usd": 50} | changes))]
+    values = {"backend": by_circuits, "budget__max_usd": 50, "training__epochs": 2 if not changes else 1}
+    arguments = [experiment, *sets(**(values | changes))]
     _, total = estimated(*arguments)
     assert total["least"]["tasks"] < total["most"]["tasks"]
     run("train", *arguments, "--out", "run", "-q")
@@ -187,7 +190,7 @@ def test_the_ledger_lists_and_sums(experiment, tmp_path, braket_env):
 def test_the_paper_s_mnist_4_runs_on_sv1_with_natives_numbers(tmp_path, braket_env, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(Rate, "wait", lambda self: None)  # the service of the tests needs no sparing
-    few = sets(data__limit=8, training__epochs=1, training__batch_size=4, training__precision="float64")
+    few = sets(data__limit=8, training__epochs=1, training__batch_size=8, training__precision="float64")
     config = CONFIGS / "mnist4-amplitude.yaml"
     run("train", config, *few, "--out", "native", "-q")
     run("train", config, *few, "--backend", "braket-sv1", *sets(budget__max_usd=5), "--out", "sv1", "-q")

@@ -3,13 +3,12 @@
 import itertools
 import os
 import signal
-import subprocess
-import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
-from paid_runs import QUICK, figures, run, sets, write_experiment
+from paid_runs import QUICK, figures, run, sets, started, write_experiment
 
 from qdeq.backends import get_backend
 from qdeq.backends.braket_remote import client as client_module
@@ -38,13 +37,12 @@ def test_a_run_stops_before_a_limit_is_passed_and_goes_on_with_a_larger_one(expe
     name = "max_tasks" if "max_tasks" in limit else "max_usd"
     assert f"the next task would pass budget.{name}" in stopped
     assert f"Raise budget.{name} and run the same again" in stopped
-    assert "kept: run/checkpoints/last.safetensors" in stopped
-    assert (tmp_path / "run" / "checkpoints" / "last.safetensors").is_file()
+    assert "go on with: qdeq train --resume run" in stopped
     spent = braket_env.bill()
     assert spent["usd"] <= limit["max_usd"]
     assert 0 < spent["tasks"] <= limit.get("max_tasks", 10**6)
     assert spent["usd"] > limit["max_usd"] - 0.0075 or spent["tasks"] == limit.get("max_tasks")
-    run("train", *arguments, "--force", *sets(budget__max_usd=50))
+    run("train", "--resume", "run", "-q", *sets(budget__max_usd=50, budget__max_tasks=10_000))
     whole = len(braket_env.tasks())
     braket_env.reset()
     run("train", *arguments[:-3], "--out", "quiet", "-q", *sets(budget__max_usd=50))
@@ -66,15 +64,14 @@ def test_tasks_in_flight_count_and_their_reservations_fall_to_what_they_cost(bra
 
 def interrupted(arguments, service, when):
     """Start a run, press Ctrl-C as soon as ``when(tasks)`` is true, and return what it says."""
-    command = [sys.executable, "-m", "qdeq", "train", *map(str, arguments), "-q"]
-    environment = {**os.environ, **service.env, "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
-        ended = time.monotonic() + 100
-        while process.poll() is None and not when(service.tasks()) and time.monotonic() < ended:
-            time.sleep(0.02)
-        process.send_signal(signal.SIGINT)
-        told = process.communicate(timeout=60)[1]
-    assert process.returncode == 130, told
+    errors = Path("errors.txt").absolute()
+    process, ended = started("train", *arguments, "-q", service=service, stderr=errors), time.monotonic() + 100
+    while process.exitcode is None and not when(service.tasks()) and time.monotonic() < ended:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGINT)
+    process.join(60)
+    told = errors.read_text()
+    assert process.exitcode == 130, told
     return told
 
 
@@ -102,12 +99,12 @@ def test_ctrl_c_keeps_or_cancels_what_is_in_flight_and_says_so(experiment, tmp_p
 
 @pytest.mark.slow
 def test_the_next_run_takes_the_results_of_tasks_that_were_left_in_flight(experiment, tmp_path, braket_env):
-    braket_env.fail("CreateQuantumTask", "queue", seconds=6)
+    braket_env.fail("CreateQuantumTask", "queue", seconds=3)
     arguments = [experiment, *sets(**ADAPTIVE, budget__max_usd=50), "--out", "run"]
     interrupted(arguments, braket_env, lambda tasks: len(tasks) >= 3)
     left = {task["arn"] for task in braket_env.tasks()}
     braket_env.heal()
-    time.sleep(6)
+    time.sleep(3)
     told = run("train", *arguments, "--force").stdout
     assert f"ledger: {len(left)} tasks were in flight" in told
     book = Ledger(tmp_path / "run" / "ledger.sqlite")
@@ -201,6 +198,35 @@ def test_backoff_grows_with_full_jitter_and_stops_at_its_limit():
     with pytest.raises(ClientError):
         Retry(11, clock)(refused)
     assert clock.waits == []  # it would be refused again
+
+
+def test_calls_go_out_at_the_rate_that_is_allowed_after_a_burst_of_two_seconds():
+    from qdeq.backends.braket_remote.retries import Clock, Rate
+
+    class Simulated(Clock):
+        """Time passes by waiting alone."""
+
+        time = 1000.0
+
+        def now(self):
+            return self.time
+
+        def wait(self, seconds):
+            self.time += seconds
+
+    clock = Simulated()
+    rate, sent = Rate(4.0, clock), []
+    for _ in range(20):
+        rate.wait()
+        sent.append(clock.now() - 1000.0)
+    assert sent[:8] == [0.0] * 8
+    assert sent[8:] == [0.25 * k for k in range(1, 13)]
+    clock.time += 100.0  # a long pause is no credit beyond the burst
+    late = []
+    for _ in range(9):
+        rate.wait()
+        late.append(clock.now())
+    assert late[7] == late[0] < late[8]
 
 
 def test_polls_become_rarer(one_circuit, braket_env, monkeypatch):

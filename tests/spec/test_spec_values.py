@@ -221,6 +221,9 @@ def test_every_field_is_among_those_changes():
         "training.threads",
         "training.tensorboard",
         "training.diagnostics",
+        "training.checkpoint_steps",
+        "training.checkpoint_minutes",
+        "training.checkpoints_kept",
         "backend",
         "budget",  # what may be spent on an experiment is no part of it
         "solver.fallback",

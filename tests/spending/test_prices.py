@@ -4,7 +4,7 @@ import pytest
 
 from qdeq.budget import Budget, current_account, spending
 from qdeq.errors import BudgetError, SpecError
-from qdeq.ledger import Limits
+from qdeq.ledger import Execution, Ledger, Limits
 from qdeq.prices import NANO, Price, dollars, price_of
 from qdeq.spec import parse_spec
 
@@ -77,9 +77,19 @@ def test_a_budget_is_part_of_the_spec_but_not_of_the_experiment():
         ({}, "budget.max_usd"),
         ({"max_usd": 0}, "budget.max_usd"),
         ({"max_usd": float("inf")}, "budget.max_usd"),
+        ({"max_usd": float("nan")}, "budget.max_usd"),
+        ({"max_usd": 1e12}, "budget.max_usd"),  # more nano-dollars than the ledger's file counts
+        ({"max_usd": 1, "max_tasks": 0}, "budget.max_tasks"),
+        ({"max_usd": 1, "max_shots": 1.5}, "budget.max_shots"),
         ({"max_usd": 1, "max_task": 3}, "unknown key.*max_tasks"),
         ({"max_usd": 1, "on_interrupt": "stop"}, "on_interrupt"),
         ({"max_usd": 1, "prices": {"x": {"per_tusk": 1}}}, "per_tusk"),
+        ({"max_usd": 1, "prices": {"x": {}}}, "gives no price; .*per_task: 0"),
+        ({"max_usd": 1, "prices": {"x": {"per_task": -0.3}}}, "per_task"),
+        ({"max_usd": 1, "prices": {"x": {"per_shot": float("nan")}}}, "per_shot"),
+        ({"max_usd": 1, "prices": {"x": {"per_shot": float("inf")}}}, "per_shot"),
+        ({"max_usd": 1, "prices": {"x": {"per_minute": 1, "minimum_seconds": -3}}}, "minimum_seconds"),
+        ({"max_usd": 1, "prices": {"x": {"per_minute": 1, "longest_seconds": 0}}}, "longest_seconds"),
     ],
 )
 def test_a_bad_budget_is_named(budget, message):
@@ -98,3 +108,13 @@ def test_without_a_budget_there_is_no_account_and_nested_ones_end_with_their_blo
         assert first.standing() == "$0.00 of $1.00, 0 tasks, 0 shots"
     with pytest.raises(BudgetError):
         current_account("braket-sv1")
+
+
+def test_a_price_of_nothing_is_given_as_such_and_a_huge_one_fits_no_budget(tmp_path):
+    free, huge = Price(per_task=0), Price(per_shot=1e9)
+    assert price_of(EMERALD, "b", {EMERALD: free}).cost(1000, None) == 0
+    assert Price(**free.model_dump()) == free  # as a resolved spec has it
+    book = Ledger(tmp_path / "ledger.sqlite")
+    wanted = Execution(backend="b", device=EMERALD, program="", qubits=1, wants="counts", shots=10, key="k")
+    assert book.reserve([(wanted, huge.cost(10, None))], Budget(max_usd=1e9).limits, "s3://b/p") == ([], "max_usd")
+    book.close()

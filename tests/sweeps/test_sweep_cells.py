@@ -1,12 +1,19 @@
 """From a sweep file to cells: which there are, how they are named, and that each is what `qdeq train` would run."""
 
+import re
+from pathlib import Path
+
+import jsonschema
 import pytest
 from sweep_files import BASE, MODES, sweep_data, tiny_sweep, write_sweep
 
 from qdeq.errors import SpecError
-from qdeq.spec import load_spec
-from qdeq.sweeps import load_sweep
+from qdeq.reports.schema import sweep_schema
+from qdeq.spec import load_spec, parse_yaml, read_yaml
+from qdeq.sweeps import SweepSpec, expand, load_sweep
 from qdeq.sweeps.cells import label
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_every_variant_has_every_seed():
@@ -133,3 +140,25 @@ def test_bad_files(tmp_path):
     file.write_text(write_sweep_text)
     with pytest.raises(SpecError, match=r"base.yaml: expected a mapping"):
         load_sweep(file)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs/sweeps").glob("*.yaml")), ids=lambda path: path.stem)
+def test_shipped_sweeps_are_good_and_fit_the_schema(path):
+    sweep = load_sweep(path)
+    assert sweep.spec.name == path.stem
+    jsonschema.validate(read_yaml(path), sweep_schema())
+
+
+def test_the_sweeps_in_the_guide_are_good():
+    text = (ROOT / "docs/guides/sweeps.md").read_text(encoding="utf-8")
+    found = re.findall(r"^```yaml[^\n]*\n(.*?)^```$", text, re.M | re.S)
+    specs = [SweepSpec.model_validate(parse_yaml(block, "guide")) for block in found]
+    base = read_yaml(ROOT / "configs/digits.yaml")
+    assert [len(expand(spec, base, "guide").cells) for spec in specs] == [12, 40]
+    assert specs[0] == load_sweep(ROOT / "configs/sweeps/digits-modes.yaml").spec  # shown as it is
+
+
+def test_the_schema_refuses_what_the_reader_refuses():
+    for bad in ({"seeds": []}, {"sets": {}}, {"name": "../out"}, {"retries": 1000}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(sweep_data(**bad), sweep_schema())

@@ -13,7 +13,7 @@ from sweep_files import tiny_sweep, write_sweep
 from typer.testing import CliRunner
 
 from qdeq.cli import app
-from qdeq.sweeps import SweepFolder, SweepProgress, SweepTerminated, run_sweep
+from qdeq.sweeps import SweepFolder, SweepProgress, SweepTerminated, load_sweep, run_sweep
 from qdeq.training import load_checkpoint, read_log, train
 
 pytest.importorskip("ray")
@@ -106,8 +106,10 @@ def test_a_worker_that_is_killed_costs_its_cell_nothing_and_no_other_is_run_agai
     assert watch.told[-2:] == [("ended", "implicit, seed 3", "finished"), ("closed",)]
 
 
-def test_sigterm_stops_the_cells_at_a_checkpoint_and_the_sweep_goes_on_from_there(tmp_path):
-    sweep, out = tiny_sweep(list={"implicit": LONG}, seeds=[0]), tmp_path / "out"
+def test_sigterm_stops_the_cells_and_the_command_line_goes_on_and_reports_what_failed(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    out = tmp_path / "runs/tiny-sweep"
+    sweep = load_sweep(write_sweep(tmp_path, list={"implicit": LONG}, seeds=[0]))
     handler = signal.getsignal(signal.SIGTERM)
     with (
         once_training(sweep, out, lambda pid: os.kill(os.getpid(), signal.SIGTERM)),
@@ -116,32 +118,26 @@ def test_sigterm_stops_the_cells_at_a_checkpoint_and_the_sweep_goes_on_from_ther
         run_sweep(sweep, out, workers=1)
     assert signal.getsignal(signal.SIGTERM) is handler
     assert events(sweep, out) == {"implicit, seed 0": ["started", "interrupted"]}
-    (cell,) = run_sweep(sweep, out, workers=1).cells
-    assert events(sweep, out) == {"implicit, seed 0": ["started", "interrupted", "resumed", "finished"]}
-    equal_to_serial(cell.cell, cell.folder, tmp_path / "serial")
 
-
-def test_the_command_line_runs_what_it_can_and_reports_what_failed(tmp_path, monkeypatch, capfd):
-    monkeypatch.chdir(tmp_path)
-    steps = {"solver.max_steps": 1, "solver.on_failure": "raise"}
-    write_sweep(tmp_path, list={"fine": DIRECT, "failing": steps}, seeds=[0], retries=0)
+    failing = {"solver.max_steps": 1, "solver.on_failure": "raise"}
+    write_sweep(tmp_path, list={"implicit": LONG, "failing": failing}, seeds=[0], retries=0)
     result = CliRunner().invoke(app, ["sweep", "sweep.yaml", "--workers", "2"])
     assert result.exit_code == 1, (result.output, result.exception)
-    assert re.search(r"^\[[12] of 2\] fine, seed 0: test accuracy \d", result.stdout, re.M)
+    assert re.search(r"^\[[12] of 2\] implicit, seed 0: test accuracy \d", result.stdout, re.M)
     assert result.stderr.startswith("error: failing, seed 0: failed in 1 attempt: after step 0:")
     assert "Traceback" not in result.output
     assert capfd.readouterr() == ("", "")  # nothing of Ray's
-    out = tmp_path / "runs/tiny-sweep"
+    assert events(sweep, out) == {"implicit, seed 0": ["started", "interrupted", "resumed", "finished"]}
+    equal_to_serial(sweep.cells[0], SweepFolder(out).run(sweep.cells[0]), tmp_path / "serial")
     for ending in ("md", "csv", "png"):
         assert (out / f"table.{ending}").stat().st_size > 100
-    states = {
-        line["variant"]: line["state"] for line in map(json.loads, (out / "cells.jsonl").read_text().splitlines())
-    }
-    assert states == {"fine": "finished", "failing": "failed"}
+    states = [(line["variant"], line["state"]) for line in map(json.loads, (out / "cells.jsonl").open())]
+    assert states == [("implicit", "finished"), ("failing", "failed")]
     (failed,) = out.glob("cells/failing*.jsonl")
     assert [json.loads(line)["event"] for line in failed.read_text().splitlines()] == ["started", "failed"]
+
     # without the failing variant all is done already: nothing is run, and --json is JSON alone
-    write_sweep(tmp_path, list={"fine": DIRECT}, seeds=[0])
+    write_sweep(tmp_path, list={"implicit": LONG}, seeds=[0])
     again = CliRunner().invoke(app, ["sweep", "sweep.yaml", "--json"])
     assert again.exit_code == 0
     assert [cell["attempts"] for cell in json.loads(again.stdout)["cells"]] == [0]

@@ -2,6 +2,7 @@
 
 ============== =====================================================================
 ``backend``    the backends: what is sent, and what comes back of it
+``target``     what a device lists: gates, pragmas for noise, results
 ``programs``   OpenQASM in and results out, in gates that the device lists (``lowering``)
 ``gradient``   vector-Jacobian products by AdjointGradient
 ``client``     tasks from the reservation in the ledger to the result

@@ -20,7 +20,8 @@ from torch import Tensor
 from qdeq.backends.adapter import ADAPTER_CONFIG, check_compilable, measured_in, probed_or_by_circuits
 from qdeq.backends.base import Capabilities, FrozenFunction
 from qdeq.backends.braket_remote.gradient import AdjointFunction, products
-from qdeq.backends.braket_remote.programs import Target, expectation_program, outcome_signs, sampling_program
+from qdeq.backends.braket_remote.programs import expectation_program, outcome_signs, sampling_program, write_trials
+from qdeq.backends.braket_remote.target import Target
 from qdeq.backends.circuit_function import CircuitFunction
 from qdeq.backends.compile import analyse
 from qdeq.backends.executions import bind_rows
@@ -32,7 +33,6 @@ from qdeq.circuit import MAX_QUBITS, Circuit
 from qdeq.errors import CircuitError, UnsupportedError
 from qdeq.ledger import Execution
 from qdeq.observables import Observable, as_sum, measurement_groups
-from qdeq.qasm import BRAKET_NAMES
 
 if util.find_spec("braket.aws") is None:
     raise ImportError("No module named 'braket.aws'")
@@ -107,17 +107,19 @@ class RemoteBraket(PaidBackend):
         )
 
     def target(self, num_qubits: int, shots: int | None) -> Target:
-        """Return what programs are written for; where they are only counted, every gate that Braket names.
+        """Return what programs are written for; where they are only counted, all that Braket names.
 
         Raises:
             UnsupportedError: The device cannot run so many qubits or shots.
         """
+        from qdeq.backends.braket_remote.client import BraketClient
+
         client = current_account(self.name).client(self)
         if client is None:
-            return Target(self.name, frozenset(BRAKET_NAMES.values()))
-        client.check(num_qubits, shots)
-        target: Target = client.device.target  # type: ignore[attr-defined]
-        return target
+            return Target(self.name)
+        assert isinstance(client, BraketClient)
+        client.check_size(num_qubits, shots)
+        return client.device.target
 
     def evaluate(
         self,
@@ -189,9 +191,10 @@ class RemoteBraket(PaidBackend):
         values, variances = np.zeros(shape), np.zeros(shape)
         for group in groups:
             for row in range(len(bound)):
-                counts = dict(next(results).counts)
+                result = next(results)  # a device may have dropped some of the shots
+                counts = dict(result.counts)
                 outcomes = outcome_signs(counts, group.strings) @ group.coefficients.T
-                mean, variance = mean_and_variance(np.array([[*counts.values()]]), outcomes, group, shots)
+                mean, variance = mean_and_variance(np.array([[*counts.values()]]), outcomes, group, result.shots)
                 values[row] += mean[0]
                 variances[row] += variance[0]
         return values, variances
@@ -223,7 +226,9 @@ class RemoteBraket(PaidBackend):
         self.check(circuit, weights, observables, shots=shots)
         analysis = analyse(circuit)
         check_compilable(self, analysis, shots)
-        native = self.gradient != "parameter-shift" and bool(self.capabilities.gradients)
+        native = self.native(shots)
+        if native:  # values would be paid for before the first derivative is refused
+            write_trials(circuit, observables, shots, self.target(circuit.num_qubits, shots), native=True)
         if shots is not None:
             if self.gradient == "native":
                 raise UnsupportedError("AdjointGradient is exact; with shots, use gradient: auto")

@@ -10,15 +10,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from qdeq.backends.braket_remote.devices import RemoteDevice
-from qdeq.backends.braket_remote.programs import read_result
+from qdeq.backends.braket_remote.programs import read_result, write_trials
 from qdeq.backends.braket_remote.refusals import NOT_MADE
 from qdeq.backends.braket_remote.retries import SERVICE_ERRORS, Clock, error_code
 from qdeq.backends.paid import Client
 from qdeq.budget import OpenAccount
+from qdeq.circuit import Circuit
 from qdeq.errors import BackendError, BudgetReached, UnsupportedError
 from qdeq.ledger import Entry, Execution, Ledger, Result
+from qdeq.observables import Observable
 from qdeq.prices import Price, price_of
 
+ENDED = ("COMPLETED", "FAILED", "CANCELLED")
 POLL_GROWTH = 1.5
 SIMULATOR_POLLS, QPU_POLLS = (0.1, 5.0), (2.0, 60.0)
 """First and longest time [s] between two questions after a task; the device's own wish comes on top."""
@@ -30,6 +33,7 @@ class Failed:
 
     arn: str
     reason: str
+    cancelled: bool = False
 
 
 class BraketClient(Client):
@@ -54,8 +58,19 @@ class BraketClient(Client):
         self._timeout = timeout
         self._resubmissions = resubmissions
 
-    def check(self, num_qubits: int, shots: int | None) -> None:
-        """Refuse what the device cannot run; see :meth:`Client.check`."""
+    def check(
+        self, circuit: Circuit, observables: Sequence[Observable], shots: int | None, *, native: bool = False
+    ) -> None:
+        """Refuse what the device cannot run, by writing a program of each kind; see :meth:`Client.check`."""
+        self.check_size(circuit.num_qubits, shots)
+        write_trials(circuit, observables, shots, self.device.target, native=native)
+
+    def check_size(self, num_qubits: int, shots: int | None) -> None:
+        """Refuse a register or a number of shots that the device does not take.
+
+        Raises:
+            UnsupportedError: It does not.
+        """
         name, (least, most) = self.device.target.name, self.device.shots
         if num_qubits > self.device.num_qubits:
             raise UnsupportedError(f"{name} has {self.device.num_qubits} qubits, and the circuit {num_qubits}")
@@ -122,15 +137,20 @@ class BraketClient(Client):
             return Result.from_json(entry.result)
         arn = entry.arn or self._send(execution, entry, account.ledger)
         described = self._wait(arn)
-        return self._settle(entry, arn, described, account.ledger, price)
+        return self._settle(entry, arn, described, account, price, execution)
 
     def _send(self, execution: Execution, entry: Entry, ledger: Ledger) -> str:
         try:
             arn = self.device.submit(execution, entry.token, entry.destination)
         except SERVICE_ERRORS as error:
-            if entry.fresh and error_code(error) in NOT_MADE:
+            # one that an earlier try or run may have made is not done with because the service refuses it now
+            none_made = (
+                entry.fresh and error_code(error) in NOT_MADE and not self.device.session.unanswered(entry.token)
+            )
+            if none_made:
                 ledger.end(entry.token, "rejected", self.device.session.redact(error))
-            raise self.device.explained(error, f"sending a task to {self.device.target.name}") from None
+            what = f"sending a task to {self.device.target.name}"
+            raise self.device.explained(error, what, none_made=none_made) from None
         ledger.sent(entry.token, arn)
         return arn
 
@@ -140,7 +160,7 @@ class BraketClient(Client):
         pause, began = max(first, self.device.poll_seconds), self._clock.now()
         while True:
             described = self._state(arn)
-            if described["status"] in ("COMPLETED", "FAILED", "CANCELLED"):
+            if described["status"] in ENDED:
                 return described
             if self._clock.now() - began > self._timeout:
                 raise BackendError(
@@ -162,28 +182,59 @@ class BraketClient(Client):
             raise self.device.explained(error, f"asking after {arn}") from None
 
     def _settle(
-        self, entry: Entry, arn: str, described: dict[str, Any], ledger: Ledger, price: Price
+        self,
+        entry: Entry,
+        arn: str,
+        described: dict[str, Any],
+        account: OpenAccount,
+        price: Price,
+        execution: Execution | None = None,
     ) -> Result | Failed:
-        """Write down how a task ended, and return its result where it has one."""
+        """Write down how a task ended, and return its result where it has one.
+
+        Args:
+            entry: The task's row.
+            arn: Its name.
+            described: What the service says of it.
+            account: Told of shots that are missing.
+            price: Of the device.
+            execution: What was asked, where that is known.
+        """
         status = described["status"]
         if status != "COMPLETED":
-            reason = self.device.session.redact(described.get("failureReason") or f"it is {status}")
-            ledger.end(entry.token, "failed" if status == "FAILED" else "cancelled", reason)
-            return Failed(arn, reason)
+            cancelled = status == "CANCELLED"
+            words = "it was cancelled, and not by this run" if cancelled else "the service gives no reason"
+            reason = self.device.session.redact(described.get("failureReason") or words)
+            account.ledger.end(entry.token, "cancelled" if cancelled else "failed", reason)
+            return Failed(arn, reason, cancelled)
         try:
             text = self.device.fetch(described)
         except SERVICE_ERRORS as error:
             raise self.device.explained(error, f"fetching the result of {arn}") from None
         try:
-            result, seconds = read_result(text, entry.qubits)
+            result, seconds = read_result(text, entry.qubits, entry.shots)
         except BackendError as error:
             raise BackendError(f"{arn}: {error}") from error
+        if execution is not None and len(result.values) != execution.size:
+            raise BackendError(
+                f"{arn}: the result has {len(result.values)} numbers, and {execution.size} were asked for\n"
+                "It is kept in its bucket, and nothing is paid again; name another ledger to have it run anew."
+            )
+        if result.shots != entry.shots:
+            account.note(f"{arn} was measured {result.shots:,} times, not {entry.shots:,}; its errors are larger")
         billed = None if seconds is None else math.ceil(seconds * 1000) / 1000
-        ledger.complete(entry.token, result, price.cost(entry.shots, billed), billed)
+        account.ledger.complete(entry.token, result, price.cost(entry.shots, billed), billed)
         return result
 
     def _report(self, failed: Failed, count: int, account: OpenAccount) -> None:
-        """Tell of a failed task, and refuse to pay for the same one again and again."""
+        """Tell of a failed task, and refuse to pay for the same one again and again.
+
+        One that somebody cancelled is not replaced: to pay for it after all is theirs to say.
+        """
+        if failed.cancelled:
+            raise BackendError(
+                f"{failed.arn}: {failed.reason}\nRun the same again to have a new task in its place; both are counted."
+            )
         if count > self._resubmissions:
             raise BackendError(
                 f"{failed.arn} failed: {failed.reason}\n"
@@ -202,9 +253,13 @@ class BraketClient(Client):
             if entry.arn is None:  # sent again, under its token, when it is wanted again
                 continue
             described = self._state(entry.arn)
-            if described["status"] in ("COMPLETED", "FAILED", "CANCELLED"):
-                self._settle(entry, entry.arn, described, account.ledger, price)
+            if described["status"] not in ENDED:
+                continue
+            try:
+                self._settle(entry, entry.arn, described, account, price)
                 ended += 1
+            except BackendError as error:  # it may be another run's; this one is stopped when it wants the result
+                account.note(f"left in flight: {error}")
         if found:
             account.note(f"ledger: {len(found)} tasks were in flight; {ended} of them have ended and are settled")
 

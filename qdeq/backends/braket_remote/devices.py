@@ -15,10 +15,10 @@ from botocore import exceptions
 from braket.aws import AwsDevice
 from braket.ir.openqasm import Program
 
-from qdeq.backends.braket_remote.programs import Target
 from qdeq.backends.braket_remote.refusals import bucket_refused, explained, no_credentials
 from qdeq.backends.braket_remote.retries import SERVICE_ERRORS, Clock, error_code
 from qdeq.backends.braket_remote.session import FIRST_TRIES, LedgerSession
+from qdeq.backends.braket_remote.target import Target
 from qdeq.errors import BackendError, UnsupportedError
 from qdeq.ledger import Execution
 
@@ -36,7 +36,7 @@ class RemoteDevice:
 
     Attributes:
         arn: Its ARN.
-        target: Its name, and the instructions that it lists.
+        target: Its name, and what it lists.
         num_qubits: Its size.
         shots: The least and the most that a task may have.
         destination: ``s3://bucket/prefix`` for results.
@@ -75,9 +75,9 @@ class RemoteDevice:
         """Ask the service to cancel a task."""
         self.session.cancel_quantum_task(arn)
 
-    def explained(self, error: Exception, what: str) -> BackendError:
+    def explained(self, error: Exception, what: str, *, none_made: bool | None = None) -> BackendError:
         """Return an error of ours for one of the service's."""
-        return explained(error, what, self.session.region, self.session.redact)
+        return explained(error, what, self.session.region, self.session.redact, none_made=none_made)
 
 
 def open_device(backend: RemoteBraket, clock: Clock) -> RemoteDevice:
@@ -109,11 +109,10 @@ def open_device(backend: RemoteBraket, clock: Clock) -> RemoteDevice:
         raise UnsupportedError(
             f"{device.name} runs no OpenQASM circuits, which is all that qdeq has\nUse braket-sv1, or a gate-based QPU."
         )
-    operations = frozenset(str(operation).lower() for operation in action.supportedOperations)
     paradigm = device.properties.paradigm
     return RemoteDevice(
         arn=arn,
-        target=Target(device.name, operations),
+        target=Target.of(device.name, action),
         num_qubits=paradigm.qubitCount,
         shots=tuple(device.properties.service.shotsRange),
         destination=_destination(backend.bucket, session),

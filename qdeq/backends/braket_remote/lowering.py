@@ -60,8 +60,10 @@ def lower(circuit: Circuit, operations: frozenset[str], device: str) -> Circuit:
             continue
         rule = _rule(gate.name, operations, above)
         if rule is None:
+            listed = ", ".join(sorted(operations))
             raise UnsupportedError(
-                f"{device} has no gates that {gate.name} can be written with; it lists {', '.join(sorted(operations))}"
+                f"{device} has no gates that {gate.name} can be written with; it lists {listed}\n"
+                "Use another device; `backend: braket-sv1` has every gate."
             )
         if not rule:
             gates.append(gate)

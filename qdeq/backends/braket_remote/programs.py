@@ -15,21 +15,17 @@ from typing import Any
 
 import numpy as np
 
+from qdeq.backends.adapter import measured_in
 from qdeq.backends.braket_remote.lowering import lower
+from qdeq.backends.braket_remote.target import Target
 from qdeq.circuit import Circuit
 from qdeq.errors import BackendError
 from qdeq.ledger import Result
-from qdeq.observables import Observable, PauliString, as_sum
+from qdeq.observables import Observable, PauliString, as_sum, measurement_groups
 from qdeq.operations import Channel, Gate, Input, Weight
-from qdeq.qasm import BRAKET_NAMES, channel_pragma, noise_pragma, statement
+from qdeq.qasm import BRAKET_CHANNELS, BRAKET_NAMES, channel_pragma, noise_pragma, statement
 
-
-@dataclass(frozen=True)
-class Target:
-    """What a program is written for: the device's name and the instructions that it lists, in Braket's names."""
-
-    name: str
-    operations: frozenset[str]
+_MISREAD = "generalized_amplitude_damping"
 
 
 def sampling_program(circuit: Circuit, target: Target) -> str:
@@ -38,9 +34,11 @@ def sampling_program(circuit: Circuit, target: Target) -> str:
     A readout error is damping towards both sides before the measurement, which changes outcomes as the error does.
     """
     size = circuit.num_qubits
+    if circuit.readout:
+        target.check_noise(_MISREAD)
     misread = (
         noise_pragma(
-            "generalized_amplitude_damping",
+            _MISREAD,
             [error.qubit],
             [error.zero_to_one + error.one_to_zero, error.one_to_zero / (error.zero_to_one + error.one_to_zero)],
         )
@@ -53,6 +51,7 @@ def sampling_program(circuit: Circuit, target: Target) -> str:
 
 def expectation_program(circuit: Circuit, strings: Sequence[PauliString], target: Target) -> str:
     """Return the program of a bound circuit that asks for the exact expectation of each string."""
+    target.check_result("Expectation", strings, "Set shots, or use braket-sv1.")
     asked = (f"#pragma braket result expectation {_product(string)}" for string in strings)
     return _text(_numbered(_gates(circuit, target)), asked)
 
@@ -87,6 +86,7 @@ def gradient_program(
     terms = [
         (coefficient, string) for coefficient, string in as_sum(observable).terms if string.factors and coefficient
     ]
+    target.check_result("AdjointGradient", (string for _, string in terms), "Set backend.gradient: parameter-shift.")
     lowered = _gates(_with_state(circuit, row), target)
     names: list[str] = []
     values: list[float] = []
@@ -114,11 +114,44 @@ def gradient_program(
     return GradientProgram(text, tuple(zip(names, values, strict=True)), tuple(angles))
 
 
-def read_result(text: str, num_qubits: int) -> tuple[Result, float | None]:
-    """Return what a results.json holds, and the time of simulation [s] where that is billed.
+def write_trials(
+    circuit: Circuit, observables: Sequence[Observable], shots: int | None, target: Target, *, native: bool
+) -> None:
+    """Write a program of each kind that a circuit will need, to see that the device takes them.
+
+    Args:
+        circuit: Its values may be free.
+        observables: What is to be measured.
+        shots: None for exact.
+        target: What is written for.
+        native: Whether AdjointGradient will be asked for.
 
     Raises:
-        BackendError: It is no result of a gate circuit.
+        UnsupportedError: The device does not list what is needed.
+    """
+    row, weights = [1.0] * circuit.num_inputs, [1.0] * circuit.num_weights
+    bound = circuit.bind(inputs=row, weights=weights)
+    if shots is None:
+        terms = [string for each in observables for _, string in as_sum(each).terms if string.factors]
+        expectation_program(bound, terms, target)
+    else:
+        for group in measurement_groups(observables):
+            sampling_program(bound + measured_in(group, circuit.num_qubits), target)
+    if native:
+        for observable in observables:
+            gradient_program(circuit, row, weights, observable, target)
+
+
+def read_result(text: str, num_qubits: int, shots: int) -> tuple[Result, float | None]:
+    """Return what a results.json holds, and the time of simulation [s] where that is billed.
+
+    Args:
+        text: The file's.
+        num_qubits: Size of the register.
+        shots: That were asked for: a device may drop some, but not all.
+
+    Raises:
+        BackendError: It is no result of a gate circuit, or holds numbers that are not finite, or no shots.
     """
     from braket.schema_common import BraketSchemaBase
     from braket.tasks import GateModelQuantumTaskResult
@@ -129,8 +162,10 @@ def read_result(text: str, num_qubits: int) -> tuple[Result, float | None]:
         seconds = None if metadata is None else (metadata.executionDuration or 0) / 1000
         if parsed.taskMetadata.shots:
             measured = GateModelQuantumTaskResult.from_object(parsed)
-            counts = _spread(measured.measurement_counts, measured.measured_qubits, num_qubits)
-            return Result(counts=counts), seconds
+            result = Result(counts=_spread(measured.measurement_counts, measured.measured_qubits, num_qubits))
+            if not 0 < result.shots <= shots:
+                raise ValueError(f"{result.shots} shots")
+            return result, seconds
         values: list[float] = []
         for entry in parsed.resultTypes:
             if isinstance(entry.value, dict):  # the gradient of the parameters g0, g1, ...
@@ -138,8 +173,10 @@ def read_result(text: str, num_qubits: int) -> tuple[Result, float | None]:
                 values += [entry.value["expectation"], *(gradient[f"g{number}"] for number in range(len(gradient)))]
             else:
                 values.append(entry.value)
+        if shots or not np.isfinite(values).all():
+            raise ValueError("not what was asked for")
         return Result(values=tuple(map(float, values))), seconds
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
         raise BackendError(f"the result cannot be read ({type(error).__name__}); look at it in its bucket") from error
 
 
@@ -173,6 +210,9 @@ def _gates(circuit: Circuit, target: Target) -> Circuit:
     """Return the circuit in the device's gates, every qubit touched by one."""
     prepared = circuit.prepared()
     used = {qubit for gate in prepared.gates for qubit in gate.qubits}
+    for channel in prepared.body:
+        if isinstance(channel, Channel):
+            target.check_noise(BRAKET_CHANNELS[channel.name])
     idle = (Gate("I", qubit) for qubit in range(circuit.num_qubits) if qubit not in used)
     return lower(replace(prepared, operations=(*idle, *prepared.body)), target.operations, target.name)
 

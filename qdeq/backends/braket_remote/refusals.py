@@ -23,6 +23,8 @@ _REFUSED_CREDENTIALS = frozenset(
         "MissingAuthenticationToken",
     }
 )
+_SKEWED = frozenset({"RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture"})
+_EXPIRED = ("Signature expired", "Signature not yet current")
 _FORBIDDEN = frozenset({"AccessDeniedException", "AccessDenied", "Forbidden", "403"})
 NOT_MADE = frozenset(
     {"ValidationException", "DeviceOfflineException", "DeviceRetiredException", "ResourceNotFoundException"}
@@ -30,7 +32,9 @@ NOT_MADE = frozenset(
 """Codes that say for certain that no task was made."""
 
 
-def explained(error: Exception, what: str, region: str, redact: Callable[[object], str]) -> BackendError:
+def explained(
+    error: Exception, what: str, region: str, redact: Callable[[object], str], *, none_made: bool | None = None
+) -> BackendError:
     """Return an error of ours for one of the service's.
 
     Args:
@@ -38,6 +42,7 @@ def explained(error: Exception, what: str, region: str, redact: Callable[[object
         what: What was being done, as in ``"asking for SV1"``.
         region: The region that was asked.
         redact: Takes secrets out.
+        none_made: Whether it is certain that no task was made; None where none was asked for.
     """
     code = error_code(error)
     message = redact(error)
@@ -45,6 +50,10 @@ def explained(error: Exception, what: str, region: str, redact: Callable[[object
         message = redact(error.response.get("Error", {}).get("Message", "")) or message
     if isinstance(error, exceptions.NoCredentialsError | exceptions.PartialCredentialsError):
         return no_credentials()
+    if code in _SKEWED or any(words in message for words in _EXPIRED):
+        return BackendError(
+            f"{what}: AWS finds the time of this machine wrong ({message})\nSet its clock, and run the same again."
+        )
     if code in _REFUSED_CREDENTIALS or isinstance(error, exceptions.CredentialRetrievalError | exceptions.SSOError):
         return BackendError(
             f"{what}: AWS does not accept the credentials ({code or type(error).__name__})\n"
@@ -62,9 +71,12 @@ def explained(error: Exception, what: str, region: str, redact: Callable[[object
     if code == "ValidationException" and "bucket" in message.lower():
         return bucket_refused("", message)
     if code in ("ValidationException", "ResourceNotFoundException"):
-        return BackendError(
-            f"{what}: the service refuses it: {message}\nNo task was made of it, and nothing was billed."
-        )
+        remedy = {
+            True: "No task was made of it, and nothing was billed.",
+            False: "An earlier request may have made a task of it, so it stays counted in the ledger.",
+            None: "Look at it in the console of Amazon Braket.",
+        }
+        return BackendError(f"{what}: the service refuses it: {message}\n{remedy[none_made]}")
     if may_pass(error):
         return BackendError(
             f"{what}: Amazon Braket in {region} does not answer well ({code or type(error).__name__}: {message})\n"

@@ -14,7 +14,7 @@ from urllib3.exceptions import HTTPError
 
 T = TypeVar("T")
 
-TRANSIENT = frozenset(
+THROTTLED = frozenset(
     {
         "ThrottlingException",
         "Throttling",
@@ -22,6 +22,11 @@ TRANSIENT = frozenset(
         "RequestLimitExceeded",
         "SlowDown",
         "ServiceQuotaExceededException",  # as many tasks as the account may have at once: one of them will end
+    }
+)
+"""Error codes of AWS that ask to come again later, and say that nothing was done."""
+TRANSIENT = THROTTLED | frozenset(
+    {
         "InternalServiceException",
         "InternalServerException",
         "InternalError",

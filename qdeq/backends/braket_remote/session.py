@@ -17,7 +17,8 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 from braket.aws import AwsSession
 
-from qdeq.backends.braket_remote.retries import TRANSIENT, Clock, Rate, Retry
+from qdeq.backends.braket_remote.refusals import NOT_MADE
+from qdeq.backends.braket_remote.retries import SERVICE_ERRORS, THROTTLED, TRANSIENT, Clock, Rate, Retry, error_code
 from qdeq.errors import BackendError
 
 T = TypeVar("T")
@@ -25,7 +26,8 @@ T = TypeVar("T")
 POLLS_PER_SECOND = 90.0
 """GetQuantumTask calls; an account may make 100 a second."""
 FIRST_TRIES = 4
-"""Tries of the calls before the first task: what is wrong then is rather the configuration than the service."""
+"""Tries of calls that somebody waits for: before the first task, what is wrong is rather the configuration than the
+service; after an interrupt, the run is to end."""
 
 # a new task and its result may not be known everywhere at once
 _NEW_TASK = TRANSIENT | {"ResourceNotFoundException"}
@@ -59,6 +61,7 @@ class LedgerSession(AwsSession):
         self.retry = Retry(tries, clock)
         self._creates, self._polls = Rate(creates_per_second, clock), Rate(POLLS_PER_SECOND, clock)
         self._current = threading.local()
+        self._unanswered: set[str] = set()
         self.redact = Redactor(boto_session)
 
     @contextmanager
@@ -79,7 +82,16 @@ class LedgerSession(AwsSession):
 
     def _create(self, **boto3_kwargs: Any) -> str:
         self._creates.wait()
-        return _whole(lambda: super(LedgerSession, self).create_quantum_task(**boto3_kwargs))
+        try:
+            return _whole(lambda: super(LedgerSession, self).create_quantum_task(**boto3_kwargs))
+        except SERVICE_ERRORS as error:
+            if error_code(error) not in NOT_MADE | THROTTLED:
+                self._unanswered.add(boto3_kwargs["clientToken"])
+            raise
+
+    def unanswered(self, token: str) -> bool:
+        """Whether a request under this token ended so that a task may have been made of it."""
+        return token in self._unanswered
 
     def get_quantum_task(self, arn: str) -> dict[str, Any]:
         """Return what the service says of a task."""
@@ -93,7 +105,7 @@ class LedgerSession(AwsSession):
 
     def cancel_quantum_task(self, arn: str) -> None:
         """Ask the service to cancel a task."""
-        self.retry(lambda: super(LedgerSession, self).cancel_quantum_task(arn))
+        self.retry(lambda: _whole(lambda: super(LedgerSession, self).cancel_quantum_task(arn)), tries=FIRST_TRIES)
 
     def get_device(self, arn: str) -> dict[str, Any]:
         """Return what the service says of a device."""

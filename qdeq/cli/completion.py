@@ -1,0 +1,61 @@
+"""What the shell's Tab key offers; names come from the entry points, so that no plug-in is imported for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import typer
+
+Complete = Callable[[str], list[str]]
+
+
+def backends(incomplete: str) -> list[str]:
+    """Return the backends that begin so."""
+    from qdeq.plugins import BACKENDS
+
+    return _beginning(BACKENDS.names(), incomplete)
+
+
+def solvers(incomplete: str) -> list[str]:
+    """Return the solvers that begin so."""
+    from qdeq.plugins import SOLVERS
+
+    return _beginning(SOLVERS.names(), incomplete)
+
+
+def datasets(incomplete: str) -> list[str]:
+    """Return the data sets that begin so."""
+    from qdeq.plugins import DATASETS
+
+    return _beginning(DATASETS.names(), incomplete)
+
+
+def devices(incomplete: str) -> list[str]:
+    """Return the kinds of devices that begin so."""
+    return _beginning(["cpu", "cuda"], incomplete)
+
+
+def several(complete: Complete) -> Complete:
+    """Return the completion of a list with commas: that of its last part, but for what stands there already."""
+
+    def complete_last(incomplete: str) -> list[str]:
+        *before, last = incomplete.split(",")
+        given = "".join(f"{part}," for part in before)
+        return [given + name for name in complete(last) if name not in before]
+
+    return complete_last
+
+
+def checkpoints(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Return the checkpoints of the run that stands on the line; best and last where it is none."""
+    folder = Path(str(ctx.params.get("run") or ctx.params.get("config") or ".")) / "checkpoints"
+    try:
+        found = sorted(path.stem for path in folder.glob("step-*.safetensors"))
+    except OSError:
+        found = []
+    return _beginning(["best", "last", *found], incomplete)
+
+
+def _beginning(names: list[str], incomplete: str) -> list[str]:
+    return [name for name in names if name.startswith(incomplete)]

@@ -1,0 +1,94 @@
+"""The order of the commands, options that may stand anywhere, and what becomes of errors."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from qdeq.cli.exits import ExitCode
+from qdeq.errors import BudgetReached, QdeqError
+
+PANELS = {
+    "Train": ("init", "train", "sweep", "reproduce"),
+    "Look": ("show", "eval", "predict", "report", "stability", "compare", "solve-study"),
+    "Money": ("estimate", "ledger"),
+    "Check": ("doctor", "check-backend", "check-solver"),
+    "Set up": ("backends", "solvers", "schema"),
+}
+"""The commands by what one wants of them, in the order of ``qdeq --help``."""
+
+ANYWHERE = ("--debug", "--no-color")
+"""Options of qdeq itself that may stand behind the command, too."""
+
+
+class Group(TyperGroup):
+    """All commands.
+
+    What qdeq raises on purpose becomes a message and an exit code; anything else keeps its traceback.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        panels = {name: panel for panel, names in PANELS.items() for name in names}
+        order = {name: position for position, name in enumerate(panels)}
+        self.commands = dict(sorted(self.commands.items(), key=lambda item: order.get(item[0], len(order))))
+        for name, command in self.commands.items():
+            command.rich_help_panel = panels.get(name)  # type: ignore[attr-defined]
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:
+        """Run the command line; ``--no-color`` is NO_COLOR for as long as that takes."""
+        with _no_color("--no-color" in _own(sys.argv[1:] if args is None else args)):
+            return super().main(args, *rest, **options)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Take the options that may stand anywhere to the front."""
+        own = _own(args)
+        moved = [word for word in own if word in ANYWHERE]
+        return super().parse_args(ctx, [*moved, *(word for word in own if word not in ANYWHERE), *args[len(own) :]])
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command, and turn errors into exit codes."""
+        try:
+            return super().invoke(ctx)
+        except QdeqError as error:
+            _trace(ctx)
+            typer.echo(f"error: {error}", err=True)
+            code = ExitCode.OUT_OF_BUDGET if isinstance(error, BudgetReached) else ExitCode.BAD_INPUT
+            raise typer.Exit(code) from error
+        except KeyboardInterrupt as interrupt:
+            _trace(ctx)
+            typer.echo(f"\n{interrupt}" if str(interrupt) else "\ninterrupted", err=True)
+            terminated = type(interrupt).__name__ == "TrainingTerminated"  # by name: importing it would load PyTorch
+            raise typer.Exit(ExitCode.TERMINATED if terminated else ExitCode.INTERRUPTED) from interrupt
+
+
+def _own(words: Sequence[str]) -> list[str]:
+    """Return the words before ``--``, behind which nothing is an option."""
+    words = list(words)
+    return words[: words.index("--")] if "--" in words else words
+
+
+def _trace(ctx: Any) -> None:
+    if ctx.params.get("debug"):
+        traceback.print_exc()
+
+
+@contextmanager
+def _no_color(asked: bool) -> Iterator[None]:
+    before = os.environ.get("NO_COLOR")
+    if asked:
+        os.environ["NO_COLOR"] = "1"
+    try:
+        yield
+    finally:
+        if asked and before is None:
+            del os.environ["NO_COLOR"]
+        elif asked and before is not None:
+            os.environ["NO_COLOR"] = before
