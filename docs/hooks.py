@@ -94,7 +94,8 @@ def sweep_table() -> str:
     lines = _header()
     for name, field in SweepSpec.model_fields.items():
         key = field.alias or name
-        lines.append(f"| `{key}` | {_cell(_type_of(SweepSpec, key))} | {_default(field)} | {_cell(field.description)} |")
+        shown = _type_of(SweepSpec, key)
+        lines.append(f"| `{key}` | {_cell(shown)} | {_default(field)} | {_cell(field.description)} |")
     return "\n".join(lines)
 
 
@@ -234,6 +235,8 @@ def command_reference() -> str:
             option = parameter.param_type_name == "option"
             names = ", ".join(parameter.opts) if option else parameter.metavar or parameter.name.upper()
             lines.append(f"| `{names}` | {_cell(getattr(parameter, 'help', '') or '')} |")
+        shown = inspect.cleandoc((command.epilog or "").removeprefix("Examples:"))
+        lines += ["", "```console", *(f"$ {line}" for line in shown.splitlines()), "```"]
     return "\n".join(lines)
 
 

@@ -23,8 +23,8 @@ JSON_FILE, PICTURE_FILE = "comparison.json", "comparison.png"
 @app.command(
     epilog=examples(
         "qdeq compare configs/digits.yaml",
-        "qdeq compare configs/digits.yaml --backends torch,qsim --samples 32 --out runs/compare",
-        'qdeq compare configs/digits.yaml --backends "cirq,{name: qsim, threads: 2}" --set shots=1000',
+        "qdeq compare configs/digits.yaml --backends torch,qsim --out runs/compare",
+        'qdeq compare configs/digits.yaml --backends "cirq,{name: qsim, threads: 2}"',
     )
 )
 def compare(

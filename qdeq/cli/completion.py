@@ -49,9 +49,11 @@ def several(complete: Complete) -> Complete:
 
 def checkpoints(ctx: typer.Context, incomplete: str) -> list[str]:
     """Return the checkpoints of the run that stands on the line; best and last where it is none."""
-    folder = Path(str(ctx.params.get("run") or ctx.params.get("config") or ".")) / "checkpoints"
+    # a line that ends with an option is not parsed to its end: the run is then among the words that are left
+    given = [*(ctx.params.get(name) for name in ("run", "runs", "config")), *ctx.args]
+    first = next((each[0] if isinstance(each, list | tuple) else each for each in given if each), ".")
     try:
-        found = sorted(path.stem for path in folder.glob("step-*.safetensors"))
+        found = sorted(path.stem for path in Path(str(first), "checkpoints").glob("step-*.safetensors"))
     except OSError:
         found = []
     return _beginning(["best", "last", *found], incomplete)

@@ -14,8 +14,8 @@ from qdeq.cli.app import AsJson, Assignments, Backend, Config, Solver, app, exam
 @app.command(
     epilog=examples(
         "qdeq estimate configs/digits.yaml --backend braket-sv1",
-        "qdeq estimate configs/digits.yaml --backends torch,braket-sv1,braket-dm1 --set shots=1000",
-        "qdeq estimate configs/digits.yaml --backend braket-sv1 --json | jq '.[0].bills'",
+        "qdeq estimate configs/digits.yaml --backends braket-sv1,braket-dm1",
+        "qdeq estimate configs/digits.yaml --json | jq '.[0].bills'",
     )
 )
 def estimate(

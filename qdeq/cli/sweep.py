@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     epilog=examples(
         "qdeq sweep configs/sweeps/digits-modes.yaml",
         "qdeq sweep configs/sweeps/digits-modes.yaml --workers 4 --out runs/modes",
-        "qdeq sweep configs/sweeps/digits-modes.yaml --ray auto       # on a Ray cluster",
+        "qdeq sweep configs/sweeps/digits-modes.yaml --ray auto     # on a cluster",
     )
 )
 def sweep(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
@@ -27,7 +26,8 @@ RECORDED = ("CI", "JPY_PARENT_PID")
 in a notebook gets, but keep what is written to it: a bar would be there a thousand times."""
 
 _SMOOTHING = 0.9
-_INDENT = 12
+_INDENT, _NARROW = 12, 40
+"""Columns before the figures, and the width from which there are any."""
 
 
 def make_progress(console: Console) -> Progress:
@@ -147,13 +147,14 @@ class LiveDisplay(Progress):
 
 def folded(head: str, *figures: str, width: int) -> str:
     """Return figures behind a head, on as many lines as the width asks for; no figure is torn apart."""
-    lines = [head.ljust(_INDENT)]
+    indent = " " * (_INDENT if width >= _NARROW else 0)
+    lines = [head.ljust(len(indent))]
     for figure in figures:
-        joined = lines[-1] + figure if len(lines[-1]) <= _INDENT else f"{lines[-1]}  {figure}"
+        joined = lines[-1] + ("" if lines[-1].endswith(" ") else "  ") + figure
         if len(joined) <= width:
             lines[-1] = joined
         else:
-            lines.append(" " * min(_INDENT, max(0, width - len(figure))) + figure)
+            lines.append(indent + figure)
     return "\n".join(line.rstrip() for line in lines)
 
 
@@ -163,12 +164,16 @@ def epoch_line(record: EpochRecord) -> str:
     best = ", best so far" if record.best else ""
     return (
         f"train loss {number(record.train.loss, '.3f')} accuracy {percent(record.train.accuracy)}, "
-        f"validation {' '.join(_figures(record.validation))}, {rate:,.0f} samples/s{best}"
+        f"validation {figures_line(record.validation)}, {rate:,.0f} samples/s{best}"
     )
 
 
-def _figures(metrics: Metrics) -> Iterable[str]:
+def figures_line(metrics: Metrics) -> str:
     """Return loss, accuracy, residual and evaluations, and under shots the share of solves that noise ended."""
+    return " ".join(_figures(metrics))
+
+
+def _figures(metrics: Metrics) -> list[str]:
     failed = sum(metrics.failed.values())
     figures = {
         "loss": number(metrics.loss, ".3f"),

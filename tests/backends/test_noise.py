@@ -20,8 +20,8 @@ from qdeq.noise import NoiseModel
 from qdeq.observables import PauliString, X, Y, Z
 
 DENSITY = ["torch", *adapters("cirq-dm", "braket-local-dm", "pennylane:default.mixed")]
-SAME = 1e-10
-"""Rounding of a few hundred float64 operations; PennyLane's channels lose three digits of sixteen."""
+SAME = 1e-12
+"""Rounding of a few hundred float64 operations."""
 FALSE_ALARM = 1e-6
 THETA, P, Q = 0.7, 0.13, 0.21
 COS, SIN = math.cos(THETA), math.sin(THETA)
@@ -60,6 +60,7 @@ BY_HAND = {
     "depolarising": (turned(Channel("Depolarizing", 0, P)), (KEPT * COS, KEPT * SIN, KEPT * COS, 0, 0)),
     "bit flip": (turned(Channel("BitFlip", 0, P)), ((1 - 2 * P) * COS, SIN, (1 - 2 * P) * COS, 0, 0)),
     "phase damping": (turned(Channel("PhaseDamping", 0, P)), (COS, math.sqrt(1 - P) * SIN, COS, 0, 0)),
+    "all phase lost": (turned(Channel("PhaseDamping", 0, 1.0)), (COS, 0, COS, 0, 0)),
     "amplitude damping": (
         turned(Channel("AmplitudeDamping", 0, P)),
         (P + (1 - P) * COS, math.sqrt(1 - P) * SIN, P + (1 - P) * COS, 0, 0),

@@ -44,12 +44,6 @@ _TURNS: dict[str, Callable[..., Any]] = {
     "RYY": qml.IsingYY,
     "RZZ": qml.IsingZZ,
 }
-_CHANNELS: dict[str, Callable[..., Any]] = {
-    "Depolarizing": qml.DepolarizingChannel,
-    "AmplitudeDamping": qml.AmplitudeDamping,
-    "PhaseDamping": qml.PhaseDamping,
-    "BitFlip": qml.BitFlip,
-}
 LACKS = frozenset(GATES) - _FIXED.keys() - _TURNS.keys()
 """Gates that the gate table decomposes: U3, so that no gate has more than one angle."""
 
@@ -84,9 +78,7 @@ def operations_of(circuits: Sequence[Circuit]) -> list[Any]:
 
 
 def _channel(channel: Channel) -> Any:
-    """Return PennyLane's channel, or one of Kraus operators where it has none of its own."""
-    if channel.name in _CHANNELS:
-        return _CHANNELS[channel.name](channel.probability, wires=channel.qubits)
+    """Return the channel by its Kraus operators: PennyLane's own add 1e-14 under the root, which is 1e-7 for γ = 1."""
     return qml.QubitChannel([k.numpy() for k in channel.type.build(channel.probability)], wires=channel.qubits)
 
 

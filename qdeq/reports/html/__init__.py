@@ -56,7 +56,7 @@ def check_target(file: Path) -> None:
                 raise TrainingError(f"{file}: there is no folder {file.parent}\nMake it, or give another --out FILE.")
             return
         if file.is_dir():
-            raise TrainingError(f"{file}: is a folder, and the page is a file\nGive a file, such as {file}/report.html.")
+            raise TrainingError(f"{file}: is a folder, and the page is a file\nGive {file}/report.html, say.")
         with file.open(encoding="utf-8", errors="replace") as opened:
             if _OURS in opened.read(_HEAD):
                 return

@@ -12,8 +12,8 @@ from qdeq.reports.html.scales import Scale
 WIDTH, HEIGHT = 400.0, 252.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 50.0, 14.0, 12.0, 46.0
 _SECOND_ROW = 13.0
-_LETTER = 6.4
-"""Width of a letter of a label, at most [units]."""
+_LETTER = 7.6
+"""Width of a letter of a label at its larger size, on phones [units]."""
 
 Point = tuple[float, float | None]
 
@@ -65,8 +65,8 @@ class Chart:
             self._marks.append(tag("circle", cx=x_place, cy=y_place, r=2.5, class_=f"dot {style}"))
         for (x, value), text in zip(points, hover, strict=bool(hover)):
             if value is not None and not math.isnan(value):
-                spot = {"cx": self._x(x), "cy": self._y(value), "r": 5}
-                self._marks.append(Markup(f"<g>{tag('title', text)}{tag('circle', **spot, class_=f'hover {style}')}</g>"))
+                spot = tag("circle", cx=self._x(x), cy=self._y(value), r=5, class_=f"hover {style}")
+                self._marks.append(tag("g", tag("title", text), spot))
 
     def band(self, x: Sequence[float], low: Sequence[float], high: Sequence[float], style: str) -> None:
         """Fill what lies between two lines."""
@@ -81,7 +81,7 @@ class Chart:
             if height:
                 a, b, top = self._x(left), self._x(right), self._y(height)
                 place = {"x": a, "y": top, "width": _round(max(0.8, b - a - 0.8)), "height": _round(self._foot - top)}
-                self._marks.append(Markup(f"<g>{tag('title', text)}{tag('rect', **place, class_=f'bar {style}')}</g>"))
+                self._marks.append(tag("g", tag("title", text), tag("rect", **place, class_=f"bar {style}")))
 
     def shade(self, left: float, right: float) -> None:
         """Shade a range of x, behind all that is drawn later."""
@@ -90,8 +90,8 @@ class Chart:
         self._marks.append(tag("rect", **place, class_="shade"))
 
     def strip(self, left: float, right: float, style: str, row: int) -> None:
-        """Draw a short thick line along the foot, above those of other rows."""
-        y = _round(self._foot - 4 - 6 * row)
+        """Draw a short thick line on the foot, above those of other rows."""
+        y = _round(self._foot - 4 * row)
         self._marks.append(tag("line", x1=self._x(left), x2=self._x(right), y1=y, y2=y, class_=f"strip {style}"))
 
     def level(self, value: float, label: str, style: str = "limit") -> None:
@@ -152,7 +152,8 @@ class Chart:
         """Return as many of x's ticks as their labels, in both rows, have room."""
         ticks = self.x.ticks()
         room = (WIDTH - _LEFT - _RIGHT) / max(1, len(ticks))
-        widest = max((len(text) for value, label in ticks for text in (label, self.second[1].get(value, ""))), default=1)
+        below = self.second[1]
+        widest = max((len(text) for value, label in ticks for text in (label, below.get(value, ""))), default=1)
         return ticks[:: max(1, math.ceil((widest + 1) * _LETTER / room))]
 
     def _x(self, value: float) -> float:

@@ -126,10 +126,9 @@ def flattened(data: Any, prefix: str = "") -> dict[str, str]:
 
 
 def _line(name: str, texts: Sequence[str], best: Sequence[int]) -> Markup:
+    star = tag("span", "★", title="best", aria_label="best", role="img")
     cells = [
-        tag("td", tag("strong", text, " ", tag("span", "★", title="best", aria_label="best", role="img")), class_="best")
-        if place in best
-        else tag("td", text)
+        tag("td", tag("strong", text, " ", star), class_="best") if place in best else tag("td", text)
         for place, text in enumerate(texts)
     ]
     return tag("tr", tag("th", name, scope="row"), cells)

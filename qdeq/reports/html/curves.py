@@ -89,12 +89,12 @@ def _chart(quantity: Quantity, runs: Sequence[tuple[int, RunMaterial]], *, alone
     )
     told = "; ".join(text for *_, text in lines if text)
     chart = Chart(quantity.title, x, y, "epoch", quantity.label, f"{told}.", second=_steps(x, runs))
-    for row, (place, run) in enumerate(runs):
-        warm = _warmup(run)
-        if warm and alone:
-            chart.shade(0.0, warm)
-        elif warm:
-            chart.strip(0.0, warm, run_style(place), row)
+    warm = [(until, place) for place, run in runs if (until := _warmup(run)) is not None]
+    for row, (until, place) in enumerate(warm):
+        if alone:
+            chart.shade(0.0, until)
+        else:
+            chart.strip(0.0, until, run_style(place), row)
     if quantity.limit is not None:
         chart.level(*quantity.limit)
     for style, points, hover, _ in lines:

@@ -29,10 +29,11 @@ def residual_histograms(runs: Sequence[RunMaterial]) -> list[Markup]:
     if not any(map(len, values)):
         return []
     scale = logarithmic(value for each in values for value in (*each, *_tolerances(runs)))
+    what = ("Residuals", "‖f(y) − y‖ / ‖f(y)‖ where the solve ended", ".1e")
     return [
-        _histogram(run, place, each, scale, _titled("Residuals", run, runs), "‖f(y) − y‖ / ‖f(y)‖ where the solve ended", ".1e",
-                   next(((rtol, "rtol") for rtol in _tolerances([run])), None), "residual")
-        for place, (run, each) in enumerate(zip(runs, values, strict=True)) if len(each)
+        _histogram(_titled(what[0], run, runs), *what[1:], place, each, len(run.solves.labels) - len(each), scale,
+                   next(((rtol, _named(rtol)) for rtol in _tolerances([run])), None))
+        for place, (run, each) in enumerate(zip(runs, values, strict=True)) if run.solves is not None and len(each)
     ]  # fmt: skip
 
 
@@ -44,10 +45,11 @@ def radius_histograms(runs: Sequence[RunMaterial]) -> list[Markup]:
     scale = linear((value for each in values for value in each), include=(0.0, 1.05))
     if scale.high > 1.05:
         scale = Scale(0.0, scale.high)
+    what = ("Spectral radii", "largest |eigenvalue| of ∂f/∂y", ".3f")
     return [
-        _histogram(run, place, each, scale, _titled("Spectral radii", run, runs), "largest |eigenvalue| of ∂f/∂y", ".3f",
-                   (1.0, "attracting below"), "spectral_radius")
-        for place, (run, each) in enumerate(zip(runs, values, strict=True)) if len(each)
+        _histogram(_titled(what[0], run, runs), *what[1:], place, each, len(run.solves.labels) - len(each), scale,
+                   (1.0, "attracting below"))
+        for place, (run, each) in enumerate(zip(runs, values, strict=True)) if run.solves is not None and len(each)
     ]  # fmt: skip
 
 
@@ -56,6 +58,10 @@ def _tolerances(runs: Sequence[RunMaterial]) -> list[float]:
     solving = [run.spec.solver for run in runs if run.spec.model.mode == "implicit" and not run.spec.solver.fixed_steps]
     solvers = [get_solver(solver.choice()) for solver in solving]
     return [solver.rtol for solver in solvers if solver.rtol > 0 and not isinstance(solver, CompositeSolver)]
+
+
+def _named(rtol: float) -> str:
+    return f"rtol {rtol:.0e}"
 
 
 def _usable(run: RunMaterial, key: str, least: float) -> FloatArray:
@@ -67,22 +73,20 @@ def _usable(run: RunMaterial, key: str, least: float) -> FloatArray:
 
 
 def _histogram(
-    run: RunMaterial,
-    place: int,
-    values: FloatArray,
-    x: Scale,
     title: str,
     label: str,
     form: str,
+    place: int,
+    values: FloatArray,
+    lost: int,
+    x: Scale,
     limit: tuple[float, str] | None,
-    key: str,
 ) -> Markup:
-    assert run.solves is not None
-    edges = [x.value(k / BINS) for k in range(BINS + 1)]
+    """Return the histogram of a run's values; those that are lost are told of."""
+    edges = _edges(x, limit)
     heights, _ = np.histogram(np.clip(values, edges[0], edges[-1]), bins=edges)
     low, middle, high = values.min(), np.median(values), values.max()
     told = f"{len(values):,} test images, from {low:{form}} to {high:{form}}, median {middle:{form}}"
-    lost = int((~np.isfinite(getattr(run.solves.outcomes, key))).sum())
     if lost:
         told += f"; {lost:,} not finite are left out"
     y = linear([], include=(0.0, float(heights.max()) * 1.08))
@@ -95,6 +99,13 @@ def _histogram(
     if limit is not None:
         chart.mark(*limit)
     return chart.figure(tag("p", told, class_="aside"))
+
+
+def _edges(x: Scale, limit: tuple[float, str] | None) -> list[float]:
+    """Return the bins' edges, evenly over the axis; one is the limit, so that no bar lies on both sides of it."""
+    shift = x.at(limit[0]) % (1 / BINS) if limit is not None else 0.0
+    inner = [x.value(shift + k / BINS) for k in range(BINS)]
+    return [x.low, *(edge for edge in inner if x.low < edge < x.high), x.high]
 
 
 def _titled(title: str, run: RunMaterial, runs: Sequence[RunMaterial]) -> str:
@@ -116,13 +127,13 @@ def trajectories(runs: Sequence[RunMaterial]) -> Markup | None:
     told = "; ".join(_told(run, median, len(runs) > 1) for _, run, _, median, _ in drawn)
     chart = Chart("Residual by evaluation", x, y, "evaluations of f", "relative residual", f"{told}.")
     for tolerance in sorted(set(_tolerances(runs))):
-        chart.level(tolerance, "rtol")
+        chart.level(tolerance, _named(tolerance))
     for column, ended in zip(singles.T, known[0][2].ended, strict=False):
         chart.line([(k + 1.0, _shown(column[k])) for k in range(int(ended))], f"{run_style(0)} hair")
     for place, run, low, median, high in drawn:
         at = [k + 1.0 for k in range(len(median))]
-        bounds = [np.clip(row, y.low, y.high).tolist() for row in (low, high)]
-        chart.band(at, *bounds, run_style(place))
+        lower, upper = (np.clip(row, y.low, y.high).tolist() for row in (low, high))
+        chart.band(at, lower, upper, run_style(place))
         hover = [f"{run.label} after {k:g}: median {value:.1e}".strip() for k, value in zip(at, median, strict=True)]
         chart.line([(k, _shown(value)) for k, value in zip(at, median, strict=True)], run_style(place), hover)
     return chart.figure()

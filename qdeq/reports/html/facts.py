@@ -12,6 +12,7 @@ from qdeq.errors import printable
 from qdeq.prices import dollars
 from qdeq.reports.html.markup import Markup, tag
 from qdeq.reports.html.material import RunMaterial, environment, figure
+from qdeq.reports.tables import ABSENT
 from qdeq.training.environment import SMALL_REGISTER
 
 MOST_DRAWN = 400
@@ -45,7 +46,7 @@ def circuit(of: Circuit, title: str) -> Markup:
 
 
 def _picture(of: Circuit) -> Markup:
-    """Return matplotlib's drawing as SVG within the page; its colours are for white, and the page's style turns them."""
+    """Return matplotlib's drawing as SVG; its colours are for white; the page's style turns them."""
     import io
 
     import matplotlib
@@ -58,8 +59,8 @@ def _picture(of: Circuit) -> Markup:
     return Markup(_NOT_FOR_PAGES.sub("", svg))
 
 
-def cost(run: RunMaterial) -> Markup:
-    """Return what the run took, and what was paid."""
+def cost(run: RunMaterial) -> dict[str, str]:
+    """Return what the run took, and what was paid, by name."""
     facts: dict[str, str] = {}
     summary = run.summary
     if run.steps:
@@ -70,8 +71,6 @@ def cost(run: RunMaterial) -> Markup:
             facts["shots of the training's forward solves"] = f"{shots:,.0f}"
     elif summary is not None:
         facts["training steps"] = f"{summary.steps:,}"
-    if run.circuits:
-        facts["backend"] = run.circuits
     if summary is not None:
         facts["time"] = f"{summary.seconds:,.1f} s, {summary.samples_per_second:,.0f} images/s in training"
         facts["peak memory"] = ", ".join(f"{value:,.0f} MiB ({_PLACES.get(key, key)})"
@@ -85,9 +84,9 @@ def cost(run: RunMaterial) -> Markup:
         facts["paid"] = f"{dollars(used.cost)} counted against the budget, {used.tasks:,} tasks, {used.shots:,} shots"
     elif "ledger" in run.missing:
         facts["paid"] = run.missing["ledger"]
-    else:
-        facts["paid"] = "nothing: the backend costs nothing"
-    return facts_table(facts, "Cost")
+    elif run.circuits:
+        facts["backend"] = run.circuits
+    return facts
 
 
 _PLACES = {"process_mib": "process", "device_mib": "tensors on the GPU"}
@@ -105,8 +104,8 @@ def spec(run: RunMaterial, title: str) -> Markup:
     return tag("details", tag("summary", title), text, note)
 
 
-def surroundings(run: RunMaterial) -> Markup:
-    """Return versions, device and threads, and how to have the run again."""
+def surroundings(run: RunMaterial) -> dict[str, str]:
+    """Return versions, device and threads, by name."""
     training, summary = run.spec.training, run.summary
     small = run.spec.model.qubits <= SMALL_REGISTER
     facts = {"folder": printable(str(run.folder))}
@@ -126,16 +125,30 @@ def surroundings(run: RunMaterial) -> Markup:
         which = "all" if run.solves.complete else f"{len(run.solves.positions):,} of"
         facts["this page"] = f"{which} {run.solves.of:,} test images solved for on {run.device}"
     facts["made with"] = f"qdeq {__version__}, " + ", ".join(f"{name} {text}" for name, text in environment().items())
-    again = run.folder.with_name(f"{run.folder.name}-again")
-    command = shlex.join(["qdeq", "train", str(run.folder / "spec.yaml"), "--out", str(again)])
-    return tag("div", facts_table(facts, "Environment"), tag("p", "To have the run again:"),
-               tag("pre", tag("code", command), tabindex="0"))  # fmt: skip
+    return facts
 
 
-def facts_table(facts: Mapping[str, str], title: str) -> Markup:
-    """Return names and values as a table."""
-    rows = [tag("tr", tag("th", name, scope="row"), tag("td", value)) for name, value in facts.items()]
-    return tag("table", tag("caption", title, class_="hidden"), tag("tbody", rows), class_="facts")
+def commands(runs: Sequence[RunMaterial]) -> Markup:
+    """Return how to have the runs again."""
+    lines = []
+    for run in runs:
+        folder = run.folder.resolve() if run.folder.name in ("", "..") else run.folder
+        again = folder.with_name(f"{folder.name}-again")
+        lines.append(shlex.join(["qdeq", "train", str(folder / "spec.yaml"), "--out", str(again)]))
+    told = "To have the run again:" if len(runs) == 1 else "To have the runs again:"
+    return tag("div", tag("p", told), tag("pre", tag("code", "\n".join(lines)), tabindex="0"))
+
+
+def table(facts: Sequence[Mapping[str, str]], labels: Sequence[str], title: str) -> Markup:
+    """Return names and values of one run, or of several in columns, as a table."""
+    alone = len(facts) == 1
+    rows = [
+        tag("tr", tag("th", name, scope="row"), [tag("td", each.get(name, ABSENT)) for each in facts])
+        for name in dict.fromkeys(name for each in facts for name in each)
+    ]
+    head = None if alone else tag("thead", tag("tr", [tag("th", text, scope="col") for text in ("", *labels)]))
+    made = tag("table", tag("caption", title, class_="hidden"), head, tag("tbody", rows), class_="facts")
+    return made if alone else scroll(made, title)
 
 
 def scroll(table: Markup, title: str) -> Markup:

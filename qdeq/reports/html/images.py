@@ -20,7 +20,7 @@ PIXELS = 64
 
 
 def pictures_of(spec: ExperimentSpec, positions: IntArray) -> Tensor:
-    """Return images ``[B, C, h, w]`` of the test split, float32 in [0, 1], at their own resolution up to :data:`PIXELS`.
+    """Return test images ``[B, C, h, w]``, float32, by convention in [0, 1], reduced to :data:`PIXELS`.
 
     Args:
         spec: The experiment.
@@ -69,5 +69,5 @@ def data_uri(image: FloatArray) -> str:
     grey = np.broadcast_to(image, (3, *image.shape[-2:])) if image.shape[:1] != (3,) or image.ndim == 2 else image
     pixels = np.ascontiguousarray(np.moveaxis(np.round(np.clip(grey, 0, 1) * 255), 0, 2).astype(np.uint8))
     file = io.BytesIO()
-    imsave(file, pixels, format="png", metadata={"Software": None})
+    imsave(file, pixels, format="png")
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()

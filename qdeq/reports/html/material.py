@@ -122,7 +122,7 @@ def gather(path: Path, label: str, *, checkpoint: str = "best", samples: int | N
 
 def _read_log(run: RunMaterial, folder: RunFolder) -> None:
     if not folder.metrics.is_file():
-        run.missing["curves"] = "There are no curves: the run has not made its first step, or its metrics.jsonl is gone."
+        run.missing["curves"] = "There are no curves: the run has made no step, or its metrics.jsonl is gone."
         return
     try:
         records = read_log(folder.metrics)
@@ -186,9 +186,7 @@ def _solve(run: RunMaterial, checkpoint: str, samples: int | None) -> None:
 def labels_of(paths: Sequence[Path], names: Sequence[str]) -> list[str]:
     """Return a label for each run: its name, and its folder where others have the same name."""
     written = [printable(str(path)) for path in paths]
-    return [
-        name if names.count(name) == 1 else f"{name} ({path})" for name, path in zip(names, written, strict=True)
-    ]
+    return [name if names.count(name) == 1 else f"{name} ({path})" for name, path in zip(names, written, strict=True)]
 
 
 def figure(record: Record, key: str) -> float | None:

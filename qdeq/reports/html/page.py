@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.resources import files
 
 from qdeq._version import __version__
@@ -86,15 +86,16 @@ def _sections(runs: Sequence[RunMaterial]) -> list[tuple[str, str, Markup | None
         first = [("Results", "results", headline(runs[0]))]
     else:
         first = [("Results", "results", comparison(runs)), ("Differences", "differences", differences(runs))]
+    labels, around = [run.label for run in runs], [facts.surroundings(run) for run in runs]
     return [
         *first,
         ("Training", "training", join([_legend(runs), curves(runs)])),
         ("Equilibria", "equilibria", _equilibria(runs)),
         ("Predictions", "predictions", _predictions(runs)),
         ("Circuit", "circuit", _circuits(runs)),
-        ("Cost", "cost", _each(runs, facts.cost)),
+        ("Cost", "cost", facts.table([facts.cost(run) for run in runs], labels, "Cost")),
         ("Settings", "settings", join([facts.spec(run, _of("Resolved spec", run, runs)) for run in runs])),
-        ("Environment", "environment", _each(runs, facts.surroundings)),
+        ("Environment", "environment", join([facts.table(around, labels, "Environment"), facts.commands(runs)])),
     ]
 
 
@@ -110,16 +111,6 @@ def _legend(runs: Sequence[RunMaterial]) -> Markup:
     entries = [(run_style(place), run.label) for place, run in enumerate(runs)]
     entries += [("plain", "validation"), ("plain dashed", "training")]
     return legend([*entries, *([("plain strip", "warm-up: direct layers")] if has_warmup(runs) else [])])
-
-
-def _each(runs: Sequence[RunMaterial], make: Callable[[RunMaterial], Markup | None]) -> Markup | None:
-    """Return something of every run, side by side; None where no run has it."""
-    made = [(run, content) for run in runs if (content := make(run)) is not None]
-    if not made:
-        return None
-    if len(runs) == 1:
-        return made[0][1]
-    return tag("div", [tag("div", tag("h3", run.label), content) for run, content in made], class_="grid wide")
 
 
 def _equilibria(runs: Sequence[RunMaterial]) -> Markup | None:
@@ -144,13 +135,17 @@ def _equilibria(runs: Sequence[RunMaterial]) -> Markup | None:
 
 
 def _predictions(runs: Sequence[RunMaterial]) -> Markup | None:
-    matrices = _each(runs, lambda run: confusion(run, title=_of("Confusion matrix", run, runs)))
-    if matrices is None:
+    made = [confusion(run, _of("Confusion matrix", run, runs)) for run in runs]
+    matrices = [matrix for matrix in made if matrix is not None]
+    if not matrices:
         return None
-    alone = len(runs) == 1
-    shown = _each(runs, examples) if alone else _folded(runs)
     note = mistaken(runs)
-    return tag("div", matrices, tag("p", note, class_="aside") if note else None, shown)
+    return tag(
+        "div",
+        tag("div", matrices, class_="grid charts"),
+        tag("p", note, class_="aside") if note else None,
+        examples(runs[0]) if len(runs) == 1 else _folded(runs),
+    )
 
 
 def _folded(runs: Sequence[RunMaterial]) -> list[Markup]:

@@ -20,7 +20,7 @@ STRONGEST = 62
 """Per cent of its colour that a cell has where all images of a class are: the text stays legible."""
 
 
-def confusion(run: RunMaterial, *, title: str) -> Markup | None:
+def confusion(run: RunMaterial, title: str) -> Markup | None:
     """Return the confusion matrix: a row for each true class, a column for each prediction."""
     if run.solves is None:
         return None
@@ -99,7 +99,7 @@ def _card(run: RunMaterial, solves: TestSolves, row: int, image: FloatArray) -> 
     said = f"Test image {position}: {true}, taken for {taken} with a probability of {confidence}"
     seen = _scaled(solves.features[row])
     ended = solves.outcomes.status[row]
-    failure = Status(int(ended)) if np.isfinite(ended) and Status(int(ended)).failed else None
+    failure = next((status for status in Status if status == ended and status.failed), None)
     return tag(
         "figure",
         tag(
@@ -138,4 +138,5 @@ def mistaken(runs: Sequence[RunMaterial]) -> str | None:
     if any(not np.array_equal(first.positions, each.positions) for each in solves):
         return None
     wrong = np.stack([each.predicted != each.labels for each in solves])
-    return f"{int(wrong.all(axis=0).sum()):,} test images are wrong in all runs, {int(wrong.any(axis=0).sum()):,} in any."
+    by_all, by_any = int(wrong.all(axis=0).sum()), int(wrong.any(axis=0).sum())
+    return f"{by_all:,} test images are wrong in all runs, {by_any:,} in at least one."
