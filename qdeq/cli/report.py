@@ -14,8 +14,8 @@ NAME = "report.html"
 
 @app.command(
     epilog=examples(
-        "qdeq report runs/digits                        # writes runs/digits/report.html",
-        "qdeq report runs/a runs/b --out compared.html  # side by side",
+        "qdeq report runs/digits                     # runs/digits/report.html",
+        "qdeq report runs/a runs/b --out both.html   # side by side",
         "qdeq report runs/digits --open",
         "qdeq report runs/digits --json | jq .runs[0].test.accuracy",
     )

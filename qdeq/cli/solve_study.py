@@ -25,7 +25,7 @@ NAME = "solve-study"
     epilog=examples(
         "qdeq solve-study configs/digits.yaml                 # first weights",
         "qdeq solve-study runs/digits --out runs/study        # a run's trained weights",
-        'qdeq solve-study runs/digits --solvers "broyden,{name: anderson, memory: 3}"',
+        'qdeq solve-study runs/digits --solvers "naive,{name: anderson, memory: 3}"',
     ),
 )
 def solve_study(

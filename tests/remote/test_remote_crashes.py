@@ -205,6 +205,17 @@ def test_the_longest_time_that_was_billed_is_held_for_the_next_task(braket_env, 
     book.close()
 
 
+def test_an_interrupt_leaves_the_tasks_of_other_processes_alone(braket_env, tmp_path):
+    ledger = tmp_path / "ledger.sqlite"
+    braket_env.fail("CreateQuantumTask", "queue", seconds=1000)
+    assert in_a_fork(lambda: expectation(ledger, timeout=0.2)) == 1
+    with spending(Budget(max_usd=1, on_interrupt="cancel"), ledger) as account:
+        account.client(get_backend(QUICK))
+        assert len(account.ledger.in_flight()) == 1
+        assert account.interrupted() == ""
+    assert [task["status"] for task in braket_env.tasks()] == ["QUEUED"]
+
+
 def test_a_task_that_somebody_cancels_ends_the_run_and_is_not_paid_for_again_unasked(braket_env, tmp_path, monkeypatch):
     wait = BraketClient._wait
 

@@ -35,6 +35,10 @@ def test_sums_of_prices_are_exact():
     assert 272 * price_of(SV1, "braket-sv1", {}).cost(0, None) == Budget(max_usd=1.02).limits.cost == 1_020_000_000
 
 
+def test_less_than_a_nano_dollar_is_counted_as_one():
+    assert [Price(per_shot=1e-10).cost(shots, None) for shots in (0, 1, 10, 11)] == [0, 1, 1, 2]
+
+
 def test_time_is_bounded_by_twice_the_minimum_and_doubles_beyond_small_registers():
     price = price_of(SV1, "braket-sv1", {})
     assert [price.longest(qubits) for qubits in (2, 18, 19, 21)] == [6.0, 6.0, 12.0, 48.0]

@@ -101,6 +101,8 @@ def differences(runs: Sequence[RunMaterial]) -> Markup:
     """Return the keys of the specs that differ, with each run's value."""
     flat = [flattened(run.spec.model_dump(mode="json")) for run in runs]
     keys = list(dict.fromkeys(key for each in flat for key in each if key != "name"))
+    sections = list(dict.fromkeys(key.partition(".")[0] for key in keys))
+    keys.sort(key=lambda key: sections.index(key.partition(".")[0]))
     rows = []
     for key in keys:
         values = [each.get(key, ABSENT) for each in flat]
@@ -115,14 +117,14 @@ def differences(runs: Sequence[RunMaterial]) -> Markup:
 
 
 def flattened(data: Any, prefix: str = "") -> dict[str, str]:
-    """Return a spec's data as dotted keys with their values as JSON; lists stay whole."""
+    """Return a spec's data as dotted keys with their values in words; lists stay whole."""
     if isinstance(data, dict) and data:
         return {
             inner: text
             for key, value in data.items()
             for inner, text in flattened(value, f"{prefix}.{key}" if prefix else str(key)).items()
         }
-    return {prefix: json.dumps(data, ensure_ascii=False)}
+    return {prefix: data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)}
 
 
 def _line(name: str, texts: Sequence[str], best: Sequence[int]) -> Markup:

@@ -81,7 +81,7 @@ def _chart(quantity: Quantity, runs: Sequence[tuple[int, RunMaterial]], *, alone
     values = [value for _, points, *_ in lines for _, value in points if value is not None]
     if not values:
         return None
-    x = linear([], include=(0.0, max(at for _, points, *_ in lines for at, _ in points)))
+    x = Scale(0.0, max(1.0, *(at for _, points, *_ in lines for at, _ in points)), whole=True)
     y = (
         logarithmic(values)
         if quantity.log

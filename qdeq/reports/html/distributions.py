@@ -123,13 +123,14 @@ def trajectories(runs: Sequence[RunMaterial]) -> Markup | None:
     every = np.concatenate([*finite, np.maximum(singles[np.isfinite(singles)], LEAST), _tolerances(runs)])
     y = logarithmic(every.tolist())
     longest = max(len(median) for *_, median, _ in drawn)
-    x = Scale(1.0, max(2.0, float(longest)), wanted=min(8, max(1, longest - 1)))
+    x = Scale(1.0, max(2.0, float(longest)), wanted=8, whole=True)
     told = "; ".join(_told(run, median, len(runs) > 1) for _, run, _, median, _ in drawn)
     chart = Chart("Residual by evaluation", x, y, "evaluations of f", "relative residual", f"{told}.")
     for tolerance in sorted(set(_tolerances(runs))):
         chart.level(tolerance, _named(tolerance))
     for column, ended in zip(singles.T, known[0][2].ended, strict=False):
-        chart.line([(k + 1.0, _shown(column[k])) for k in range(int(ended))], f"{run_style(0)} hair")
+        if ended > 1:
+            chart.line([(k + 1.0, _shown(column[k])) for k in range(int(ended))], f"{run_style(0)} hair")
     for place, run, low, median, high in drawn:
         at = [k + 1.0 for k in range(len(median))]
         lower, upper = (np.clip(row, y.low, y.high).tolist() for row in (low, high))

@@ -38,7 +38,7 @@ def accuracy_note(test: Metrics) -> str:
         return "not measured"
     low, high = interval
     right = round(test.accuracy * test.samples)
-    return f"95 % interval {100 * low:.1f} to {100 * high:.1f} %; {right:,} of {test.samples:,} images"
+    return f"95\u00a0% interval {100 * low:.1f} to {100 * high:.1f}\u00a0%; {right:,} of {test.samples:,} images"
 
 
 def failed(test: Metrics) -> str:

@@ -60,13 +60,17 @@ def _subtitle(runs: Sequence[RunMaterial]) -> str:
 
 def _told(run: RunMaterial) -> list[str]:
     model = run.spec.model
-    mode = "equilibrium (implicit)" if model.layers is None else f"{model.layers} direct layers"
+    mode = "equilibrium (implicit)" if model.layers is None else _layers(model.layers)
     classes = f"{len(run.class_names)} classes" if run.class_names else ""
     shots = "exact expectations" if run.spec.shots is None else f"{run.spec.shots:,} shots"
     noisy = "with noise" if run.spec.noise is not None else ""
     parts = [run.spec.data.dataset["name"], classes, f"{model.qubits} qubits", f"{model.encoding} encoding", mode,
              f"backend {run.spec.backend['name']}", shots, noisy]  # fmt: skip
     return [part for part in parts if part]
+
+
+def _layers(number: int) -> str:
+    return f"{number} direct layer{'s' if number > 1 else ''}"
 
 
 def _missing(runs: Sequence[RunMaterial]) -> Markup | None:
@@ -124,12 +128,14 @@ def _equilibria(runs: Sequence[RunMaterial]) -> Markup | None:
     if direct:
         who = "The run has" if alone else f"{', '.join(run.label for run in direct)}:"
         notes.append(f"{who} direct layers, and no solver: the residual is that of each layer's output.")
-    charts = [*residual_histograms(runs), *radius_histograms(runs), fallen]
+    groups = [residual_histograms(runs), radius_histograms(runs), [fallen]]
+    if alone:
+        groups = [[chart for group in groups for chart in group]]
     names = [(run_style(place), run.label) for place, run in enumerate(runs)]
     return tag(
         "div",
         None if alone else legend(names),
-        tag("div", charts, class_="grid charts"),
+        [tag("div", group, class_="grid charts") for group in groups if group],
         [tag("p", note, class_="aside") for note in notes],
     )
 

@@ -93,7 +93,7 @@ def right_ones(solves: TestSolves, classes: int) -> list[int]:
 
 def _card(run: RunMaterial, solves: TestSolves, row: int, image: FloatArray) -> Markup:
     true, taken = (printable(run.class_names[int(labels[row])], 24) for labels in (solves.labels, solves.predicted))
-    confidence = f"{100 * solves.probabilities[row].max():.0f} %"
+    confidence = f"{100 * solves.probabilities[row].max():.0f}\u00a0%"
     right = true == taken
     position = int(solves.positions[row])
     said = f"Test image {position}: {true}, taken for {taken} with a probability of {confidence}"
@@ -121,7 +121,7 @@ def _card(run: RunMaterial, solves: TestSolves, row: int, image: FloatArray) -> 
 
 def _share(solves: TestSolves, row: int) -> str:
     """Return the probability that the true class was given."""
-    return f"{100 * solves.probabilities[row, solves.labels[row]]:.0f} %"
+    return f"{100 * solves.probabilities[row, solves.labels[row]]:.0f}\u00a0%"
 
 
 def _scaled(features: FloatArray) -> FloatArray:

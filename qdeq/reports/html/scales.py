@@ -20,12 +20,14 @@ class Scale:
         high: Where it ends; above ``low``.
         log: Whether it is logarithmic.
         wanted: About how many ticks a linear one has.
+        whole: Whether its ticks are whole numbers.
     """
 
     low: float
     high: float
     log: bool = False
     wanted: int = 5
+    whole: bool = False
 
     def at(self, value: float) -> float:
         """Return a number's place, 0 at the low end and 1 at the high one."""
@@ -43,6 +45,7 @@ class Scale:
         if self.log:
             return self._decades()
         step = _step((self.high - self.low) / self.wanted)
+        step = max(1.0, step) if self.whole else step
         digits = max(0, -math.floor(math.log10(step) + 1e-9))
         first = math.ceil(self.low / step - 1e-9)
         last = math.floor(self.high / step + 1e-9)

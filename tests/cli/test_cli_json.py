@@ -1,0 +1,180 @@
+"""What scripts rely on: `--json` with the documented keys and nothing else on stdout, exit codes, `--quiet`, colours."""
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+
+import pytest
+from cli_files import CONFIGS, TINY
+
+from qdeq.cli.exits import ExitCode
+from qdeq.errors import BudgetReached, SpecError
+
+GUIDE = (CONFIGS.parent / "docs/guides/command-line.md").read_text(encoding="utf-8")
+
+
+def documented():
+    """Return the keys of each command's JSON, as the guide's table has them."""
+    rows = re.findall(r"^\| `qdeq ([\w-]+)[^|]*\| (?:(list) of )?(`.*`) \|$", GUIDE, re.M)
+    return {command: (bool(listed), re.findall(r"`(\w+)`", keys)) for command, listed, keys in rows}
+
+
+KEYS = documented()
+SMALL = ("--set", "data.limit=20", "--set", "model.mode=implicit", "--set", "model.layers=null")
+COMMANDS = {
+    "train": ("train", "tiny.yaml", "--out", "again"),
+    "eval": ("eval", "run"),
+    "show": ("show", "tiny.yaml"),
+    "solvers": ("solvers",),
+    "backends": ("backends",),
+    "predict": ("predict", "run", "gone.png"),
+    "stability": ("stability", "run", "--samples", "2", "--starts", "2"),
+    "compare": ("compare", "tiny.yaml", "--backends", "cirq", "--samples", "2", "--steps", "1"),
+    "solve-study": ("solve-study", "run", "--samples", "2", "--solvers", "naive"),
+    "estimate": ("estimate", "tiny.yaml"),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_json_has_the_documented_keys_and_nothing_beside_it(qdeq, command):
+    if "run" in COMMANDS[command]:
+        qdeq("train", "tiny.yaml", "-q", "--out", "run", *SMALL)
+    result = qdeq(*COMMANDS[command], "--json", code=2 if command == "predict" else 0)
+    listed, keys = KEYS[command]
+    data = json.loads(result.stdout)  # all of it
+    assert isinstance(data, list) == listed
+    for each in data if listed else [data]:
+        assert sorted(each) == sorted(keys)
+
+
+def test_keys_of_the_other_commands_are_documented():
+    # their own tests look at what they print: doctor, sweep, ledger, check-backend, check-solver, report
+    for command in ("doctor", "sweep", "ledger", "check-backend", "check-solver", "report"):
+        assert KEYS[command][1]
+
+
+def test_train_tells_of_its_progress_on_stderr_and_the_summary_on_stdout(qdeq, tmp_path):
+    result = qdeq("train", "tiny.yaml", "--json")
+    summary = json.loads(result.stdout)
+    assert summary["folder"] == "runs/tiny"
+    assert {key: summary[key] for key in summary if key != "folder"} == json.loads(
+        (tmp_path / "runs/tiny/summary.json").read_text()
+    )
+    assert "epoch 1:" in result.stderr
+    quiet = qdeq("train", "tiny.yaml", "--json", "--quiet", "--force")
+    assert quiet.stderr == ""
+    assert json.loads(quiet.stdout)["test"] == summary["test"]
+    evaluated = json.loads(qdeq("eval", "runs/tiny", "--json").stdout)
+    assert evaluated["test"] == summary["test"]
+    assert evaluated["checkpoint"]["step"] == summary["best_step"]
+
+
+def test_an_error_leaves_stdout_empty(qdeq):
+    for arguments in (("show", "gone.yaml"), ("train", "gone.yaml"), ("eval", "gone"), ("predict", "gone", "a.png")):
+        result = qdeq(*arguments, "--json", code=2)
+        assert result.stdout == ""
+        assert result.stderr.startswith("error: ")
+
+
+def test_lists_of_plugins_name_the_broken_ones(qdeq):
+    (broyden,) = [row for row in json.loads(qdeq("solvers", "--json").stdout)["plugins"] if row["name"] == "broyden"]
+    assert broyden["ok"]
+    assert broyden["error"] is None
+    assert broyden["options"]["properties"]["rtol"]["default"] == 1e-4
+    rows = {row["name"]: row for row in json.loads(qdeq("backends", "--json").stdout)["plugins"]}
+    assert rows["torch"]["capabilities"]["exact"] is True
+    assert rows["torch"]["capabilities"]["gradients"] == ["backprop"]
+
+
+def test_show_counts_what_the_table_counts(qdeq):
+    data = json.loads(qdeq("show", "tiny.yaml", "--json").stdout)
+    assert data["circuit"]["depth"] == {"without_preparation": 27, "with_preparation": 51}
+    assert data["parameters"]["readout.weight"] == [4, 16]
+    assert data["circuit"]["weights"] == 39
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("compare", "tiny.yaml", "--backends", "cirq", "--samples", "1", "--steps", "1", "--tolerance", "0"), 1),
+        (("compare", "tiny.yaml", "--backends", "cirq", "--samples", "1", "--steps", "1"), 0),
+        (("check-solver", "--list"), 0),
+    ],
+)
+def test_quiet_leaves_the_exit_code(qdeq, arguments, code):
+    result = qdeq(*arguments, "--quiet", code=code)
+    if arguments[0] == "compare":
+        assert result.output == ""
+
+
+# -- exit codes -------------------------------------------------------------------------------------------------------
+
+
+def test_the_guide_has_every_exit_code_with_its_meaning():
+    rows = re.findall(r"^\| (\d+) \| (.+?) \|$", GUIDE, re.M)
+    assert rows == [(str(int(code)), code.meaning) for code in ExitCode]
+
+
+@pytest.mark.parametrize(
+    ("raised", "code"),
+    [
+        (SpecError("no"), ExitCode.BAD_INPUT),
+        (BudgetReached("spent"), ExitCode.OUT_OF_BUDGET),
+        (KeyboardInterrupt(), ExitCode.INTERRUPTED),
+        (type("TrainingTerminated", (KeyboardInterrupt,), {})("kept"), ExitCode.TERMINATED),
+    ],
+)
+def test_errors_become_exit_codes(qdeq, monkeypatch, raised, code):
+    def fail(*arguments, **options):
+        raise raised
+
+    monkeypatch.setattr("qdeq.spec.load_spec", fail)
+    assert qdeq("show", "tiny.yaml", code=code).stdout == ""
+
+
+def test_unknown_options_are_bad_input(qdeq):
+    assert "No such option" in qdeq("train", "--epochs", "3", code=2).stderr
+
+
+# -- terminals --------------------------------------------------------------------------------------------------------
+
+
+def on_a_terminal(folder, *arguments, **environment):
+    """Run qdeq with a terminal for its output, and return all that was written to it."""
+    (folder / "tiny.yaml").write_text(TINY)
+    ours, theirs = pty.openpty()
+    variables = {name: value for name, value in os.environ.items() if name not in ("CI", "NO_COLOR", "JPY_PARENT_PID")}
+    variables |= {"TERM": "xterm-256color", "COLUMNS": "60", "OMP_NUM_THREADS": "1", **environment}
+    command = [sys.executable, "-m", "qdeq", *arguments]
+    with subprocess.Popen(command, cwd=folder, env=variables, stdout=theirs, stderr=theirs, stdin=theirs) as process:
+        os.close(theirs)
+        text = b""
+        while True:
+            try:
+                part = os.read(ours, 4096)
+            except OSError:  # Linux says so when the other end is closed
+                break
+            if not part:
+                break
+            text += part
+        assert process.wait(timeout=60) == 0, text
+    os.close(ours)
+    return text.decode()
+
+
+COLOUR = re.compile(r"\x1b\[[\d;]*3[0-7][\d;]*m")
+
+
+def test_colours_on_a_terminal_unless_they_are_not_wanted(tmp_path):
+    assert COLOUR.search(on_a_terminal(tmp_path, "--help"))
+    assert not COLOUR.search(on_a_terminal(tmp_path, "--help", "--no-color"))
+    assert not COLOUR.search(on_a_terminal(tmp_path, "--help", NO_COLOR="1"))
+
+
+def test_no_color_lasts_as_long_as_the_command(qdeq, monkeypatch):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    qdeq("--no-color", "solvers")
+    assert "NO_COLOR" not in os.environ
