@@ -23,8 +23,8 @@ NAME = "solve-study"
 @app.command(
     name=NAME,
     epilog=examples(
-        "qdeq solve-study configs/digits.yaml                 # first weights",
-        "qdeq solve-study runs/digits --out runs/study        # a run's trained weights",
+        "qdeq solve-study configs/digits.yaml              # first weights",
+        "qdeq solve-study runs/digits --out runs/study     # trained weights",
         'qdeq solve-study runs/digits --solvers "naive,{name: anderson, memory: 3}"',
     ),
 )

@@ -6,7 +6,7 @@
 Nothing is sent anywhere, and no secret is read out, unless ``online`` asks AWS whether it takes the credentials.
 """
 
-from qdeq.doctor.examine import examine
+from qdeq.doctor.checks import examine
 from qdeq.doctor.finding import Checkup, Finding
 
 __all__ = ["Checkup", "Finding", "examine"]

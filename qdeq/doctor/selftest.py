@@ -18,7 +18,7 @@ TOLERANCE = 1e-4
 
 def selftest() -> Iterator[Finding]:
     """Solve on the native backend, then on the others that run here and are installed."""
-    from qdeq.doctor.examine import described
+    from qdeq.doctor.checks import described
     from qdeq.plugins import BACKENDS
     from qdeq.reports.plugins import installed
 

@@ -6,12 +6,20 @@ import pty
 import re
 import subprocess
 import sys
+from dataclasses import fields
 
 import pytest
 from cli_files import CONFIGS, TINY
 
 from qdeq.cli.exits import ExitCode
+from qdeq.doctor import Checkup
 from qdeq.errors import BudgetReached, SpecError
+from qdeq.ledger import Entry
+from qdeq.spec import load_spec
+from qdeq.sweeps import SweepResult, load_sweep
+from qdeq.sweeps.folder import SweepFolder
+from qdeq.testing.report import BackendReport
+from qdeq.training import train
 
 GUIDE = (CONFIGS.parent / "docs/guides/command-line.md").read_text(encoding="utf-8")
 
@@ -23,7 +31,6 @@ def documented():
 
 
 KEYS = documented()
-SMALL = ("--set", "data.limit=20", "--set", "model.mode=implicit", "--set", "model.layers=null")
 COMMANDS = {
     "train": ("train", "tiny.yaml", "--out", "again"),
     "eval": ("eval", "run"),
@@ -35,14 +42,24 @@ COMMANDS = {
     "compare": ("compare", "tiny.yaml", "--backends", "cirq", "--samples", "2", "--steps", "1"),
     "solve-study": ("solve-study", "run", "--samples", "2", "--solvers", "naive"),
     "estimate": ("estimate", "tiny.yaml"),
+    "check-solver": ("check-solver", "naive"),
+    "report": ("report", "run", "--samples", "2"),
 }
 
 
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("json")
+    (folder / "tiny.yaml").write_text(TINY)
+    changes = ["data.limit=20", "model.mode=implicit", "model.layers=null"]
+    train(load_spec(folder / "tiny.yaml", changes), folder / "run")
+    return folder / "run"
+
+
 @pytest.mark.parametrize("command", COMMANDS)
-def test_json_has_the_documented_keys_and_nothing_beside_it(qdeq, command):
-    if "run" in COMMANDS[command]:
-        qdeq("train", "tiny.yaml", "-q", "--out", "run", *SMALL)
-    result = qdeq(*COMMANDS[command], "--json", code=2 if command == "predict" else 0)
+def test_json_has_the_documented_keys_and_nothing_beside_it(qdeq, run, command):
+    arguments = [str(run) if word == "run" else word for word in COMMANDS[command]]
+    result = qdeq(*arguments, "--json", code=2 if command == "predict" else 0)
     listed, keys = KEYS[command]
     data = json.loads(result.stdout)  # all of it
     assert isinstance(data, list) == listed
@@ -50,10 +67,13 @@ def test_json_has_the_documented_keys_and_nothing_beside_it(qdeq, command):
         assert sorted(each) == sorted(keys)
 
 
-def test_keys_of_the_other_commands_are_documented():
-    # their own tests look at what they print: doctor, sweep, ledger, check-backend, check-solver, report
-    for command in ("doctor", "sweep", "ledger", "check-backend", "check-solver", "report"):
-        assert KEYS[command][1]
+def test_keys_of_the_commands_that_need_more_are_documented(tmp_path):
+    assert sorted(KEYS["doctor"][1]) == sorted(json.loads(Checkup(()).to_json()))
+    assert KEYS["ledger"] == (True, [field.name for field in fields(Entry) if field.name != "fresh"])
+    report = BackendReport(backend="torch", version="1", precision="float64", seed=0, examples=1, refused=(), results=())
+    assert sorted(KEYS["check-backend"][1]) == sorted(report.to_data())
+    nothing = SweepResult(load_sweep(CONFIGS / "sweeps/digits-modes.yaml"), SweepFolder(tmp_path), ())
+    assert KEYS["sweep"] == (False, list(nothing.to_data()))
 
 
 def test_train_tells_of_its_progress_on_stderr_and_the_summary_on_stdout(qdeq, tmp_path):

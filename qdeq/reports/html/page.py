@@ -128,7 +128,7 @@ def _equilibria(runs: Sequence[RunMaterial]) -> Markup | None:
     if direct:
         who = "The run has" if alone else f"{', '.join(run.label for run in direct)}:"
         notes.append(f"{who} direct layers, and no solver: the residual is that of each layer's output.")
-    groups = [residual_histograms(runs), radius_histograms(runs), [fallen]]
+    groups = [residual_histograms(runs), [*radius_histograms(runs), fallen]]
     if alone:
         groups = [[chart for group in groups for chart in group]]
     names = [(run_style(place), run.label) for place, run in enumerate(runs)]

@@ -139,4 +139,4 @@ def mistaken(runs: Sequence[RunMaterial]) -> str | None:
         return None
     wrong = np.stack([each.predicted != each.labels for each in solves])
     by_all, by_any = int(wrong.all(axis=0).sum()), int(wrong.any(axis=0).sum())
-    return f"{by_all:,} test images are wrong in all runs, {by_any:,} in at least one."
+    return f"Wrong in all runs: {by_all:,} of {len(wrong[0]):,} test images; in at least one: {by_any:,}."
