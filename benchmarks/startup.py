@@ -72,9 +72,7 @@ def main() -> None:
     print("| what | least | median | least processor time |\n| --- | --- | --- | --- |")
     for case, figures in found.items():
         print(f"| {case} | " + " | ".join(f"{value:.2f}" for value in figures.values()) + " |")
-    beyond = {
-        key: found["torch, then qdeq"][key] - found["torch"][key] for key in ("least", "median", "processor")
-    }
+    beyond = {key: found["torch, then qdeq"][key] - found["torch"][key] for key in ("least", "median", "processor")}
     print("| import qdeq beyond torch | " + " | ".join(f"{value:.2f}" for value in beyond.values()) + " |\n")
     for what, figures in {"import qdeq beyond torch": beyond, "qdeq --help": found["qdeq --help"]}.items():
         met = "met" if figures["least"] < AIMS[what] else "not met"

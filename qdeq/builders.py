@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 
 from qdeq import library
@@ -21,8 +24,9 @@ ENCODERS = {
     "angle": library.angle_encoder,
     "paper-angle": library.paper_angle_encoder,
 }
-ANSATZE = {
+ANSATZE: dict[str, Callable[[int, int], Circuit]] = {
     "paper": library.paper_ansatz,
+    "paper-untrained-blocks": partial(library.paper_ansatz, train_blocks=False),
     "hardware-efficient": library.hardware_efficient,
     "strongly-entangling": library.strongly_entangling,
 }

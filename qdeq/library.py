@@ -58,7 +58,7 @@ def paper_angle_encoder(num_qubits: int) -> Circuit:
     raise CircuitError(f"the paper has angle encoders for 4 and 10 qubits, not {num_qubits}; use the encoding 'angle'")
 
 
-def paper_ansatz(num_qubits: int, layers: int = 1) -> Circuit:
+def paper_ansatz(num_qubits: int, layers: int = 1, *, train_blocks: bool = True) -> Circuit:
     """Return the paper's ansatz: a random layer of 50 gates, then entangling blocks.
 
     The random layer is drawn by numpy's legacy generator from seed 1111, gate by gate, as the reference does. Block b
@@ -68,6 +68,8 @@ def paper_ansatz(num_qubits: int, layers: int = 1) -> Circuit:
     Args:
         num_qubits: At least 2; the paper has 4 and 10.
         layers: Repetitions of the whole, each with weights of its own.
+        train_blocks: False for fixed angles in the blocks, uniform in (-π, π) from the same generator: the reference
+            code draws them and does not train them.
     """
     if num_qubits < 2:
         raise CircuitError(f"the paper's ansatz needs at least 2 qubits, not {num_qubits}")
@@ -82,10 +84,9 @@ def paper_ansatz(num_qubits: int, layers: int = 1) -> Circuit:
         gates.append(Gate(name, qubits, [weights.next() for _ in row.parameters]))
     blocks = range((num_qubits - 2) // 2)
     for b in blocks:
-        gates.append(Gate("RX", 2 * b, weights.next()))
-        gates.append(Gate("RY", 2 * b + 1, weights.next()))
-        gates.append(Gate("RZ", 2 * b + 3, weights.next()))
-        gates.append(Gate("CRX", (2 * b, 2 * b + 2), weights.next()))
+        for name, qubits in (("RX", 2 * b), ("RY", 2 * b + 1), ("RZ", 2 * b + 3), ("CRX", (2 * b, 2 * b + 2))):
+            angle = weights.next() if train_blocks else draws.uniform(-np.pi, np.pi)
+            gates.append(Gate(name, qubits, angle))
     for b in blocks:
         gates.append(Gate("H", 2 * b + 3))
         gates.append(Gate("SX", 2 * b + 2))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from qdeq.backends.adapter import CircuitBackend
+from qdeq.backends.base import Backend
 from qdeq.backends.compile import analyse, column_states
 from qdeq.backends.compiled_runs import choi_fits, num_probes, probing_pays
 from qdeq.backends.shifts import shifted_circuits
@@ -14,7 +15,7 @@ from qdeq.circuit import Circuit, Input, Weight
 
 @dataclass(frozen=True)
 class StepPlan:
-    """The circuits of one implicit training step.
+    """The circuits of one training step.
 
     Attributes:
         how: ``"columns"`` (compiled from amplitudes), ``"probes"`` (compiled from expectations) or ``"circuits"`` (one
@@ -36,20 +37,29 @@ class StepPlan:
 
 
 def plan_step(
-    backend: CircuitBackend, circuit: Circuit, batch: int, evaluations: int, *, shots: int | None = None
+    backend: Backend,
+    circuit: Circuit,
+    batch: int,
+    evaluations: int,
+    *,
+    shots: int | None = None,
+    layers: int | None = None,
 ) -> StepPlan:
     """Count the circuits of a training step.
 
     Args:
-        backend: What runs them.
+        backend: What runs them; one that runs no circuits (:class:`CircuitBackend`) is counted as if it did.
         circuit: The model's circuit.
         batch: Samples in a step.
-        evaluations: Evaluations of f in a solve.
+        evaluations: Evaluations of f in a solve; of no meaning for direct layers.
         shots: Measurements per circuit; None for exact.
+        layers: Direct layers; None for the equilibrium.
     """
     analysis = analyse(circuit)
     shifts = len(shifted_circuits(circuit, Weight).circuits)
-    if analysis is not None and shots is None and backend.execution != "circuits":
+    compiles = isinstance(backend, CircuitBackend) and backend.execution != "circuits"
+    if analysis is not None and shots is None and compiles:
+        assert isinstance(backend, CircuitBackend)
         if backend.gives == "amplitudes":
             ansatz = Circuit(circuit.num_qubits, analysis.ansatz)
             runs = 1 + len(shifted_circuits(ansatz, Weight, amplitudes=True).circuits)
@@ -57,6 +67,11 @@ def plan_step(
             return StepPlan("columns", runs * (1 if choi_fits(backend, circuit.num_qubits, states) else len(states)))
         if backend.execution == "compiled" or probing_pays(circuit, analysis, batch):
             return StepPlan("probes", num_probes(analysis) * (1 + shifts))
+    if layers is not None:  # each evaluated and shifted in its weights, and all but the first in their inputs
+        inputs = len(shifted_circuits(circuit, Input).circuits)
+        if circuit.encoding is not None:
+            inputs += 2 * circuit.encoding.num_features + 1
+        return StepPlan("circuits", batch * (layers * (1 + shifts) + (layers - 1) * inputs))
     # the recorded evaluation, and the Jacobian: shifted inputs, or two moved vectors and the value for each direction
     jacobian = len(shifted_circuits(circuit, Input).circuits)
     if circuit.encoding is not None:

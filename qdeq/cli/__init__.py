@@ -3,7 +3,20 @@
 Each command imports what it calls, so that help is quick.
 """
 
-from qdeq.cli.app import app, main  # isort: skip
-from qdeq.cli import train, init, sweep, check, compare, estimate, ledger, predict, report, solve_study, stability, doctor  # isort: skip  # noqa: F401  (they add their commands to the app)
+from qdeq.cli import (  # noqa: F401  (they add their commands to the app)
+    check,
+    compare,
+    doctor,
+    estimate,
+    init,
+    ledger,
+    predict,
+    report,
+    solve_study,
+    stability,
+    sweep,
+    train,
+)
+from qdeq.cli.app import app, main
 
 __all__ = ["app", "main"]

@@ -67,7 +67,9 @@ def compare(
     from qdeq.compare import compare as run
 
     with named(config):
-        comparison = run(spec, choices, samples=samples, steps=steps, tolerance=tolerance, progress=_silent if quiet else _tell)
+        comparison = run(
+            spec, choices, samples=samples, steps=steps, tolerance=tolerance, progress=_silent if quiet else _tell
+        )
     files = [] if out is None else _write(comparison, out)
     if as_json:
         typer.echo(comparison.to_json())

@@ -18,7 +18,10 @@ class ExitCode(IntEnum):
         return made
 
     DONE = 0, "Done, and whatever was checked is right."
-    CHECK_FAILED = 1, "A check failed: a difference beyond its tolerance, a failed cell or solver, a broken installation."
+    CHECK_FAILED = (
+        1,
+        "A check failed: a difference beyond its tolerance, a failed cell or solver, a broken installation.",
+    )
     BAD_INPUT = 2, "Bad input or surroundings: nothing was done, or the rest was. The message says how to mend it."
     OUT_OF_BUDGET = 3, "The budget ended the run; what was paid for is kept, and the run can go on."
     INTERRUPTED = 130, "Ctrl-C. A run has saved its state."

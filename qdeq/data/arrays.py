@@ -46,7 +46,7 @@ def read_array(what: str, opened: Callable[[], IO[bytes]], most: int) -> Array:
         first = printable((str(error).splitlines() or [type(error).__name__])[0])
         raise DataError(
             f"{what} cannot be read ({first})\n"
-            "Save it as a plain array of numbers, with numpy.save or savez_compressed; pickled objects are never loaded."
+            "Save it as an array of numbers, with numpy.save or savez_compressed; pickled objects are never loaded."
         ) from error
 
 

@@ -104,7 +104,11 @@ class _IDXDataset(StoredDataset):
 
     def altered(self, folder: Path) -> list[str]:
         """Return the files that are not the published ones."""
-        return [file for file in self.files if digest(folder / file, self.hashes[file].partition(":")[0]) != self.hashes[file]]
+        return [
+            file
+            for file in self.files
+            if digest(folder / file, self.hashes[file].partition(":")[0]) != self.hashes[file]
+        ]
 
     def _fetch(self, folder: Path, missing: list[str]) -> None:
         for file in missing:

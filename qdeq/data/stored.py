@@ -86,9 +86,7 @@ class StoredDataset(ABC):
         folder, sample, missing = self.search()
         if missing and (sample or not self.download):
             why = "it is a sample, which is never downloaded" if sample else "download is off"
-            raise DataError(
-                f"{self.title}: {folder} lacks {', '.join(missing)}, and {why}\n{self.remedy(folder)}"
-            )
+            raise DataError(f"{self.title}: {folder} lacks {', '.join(missing)}, and {why}\n{self.remedy(folder)}")
         if missing:
             try:
                 self._fetch(folder, missing)

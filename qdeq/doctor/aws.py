@@ -24,7 +24,9 @@ REGION_NAMES = ("AWS_REGION", "AWS_DEFAULT_REGION")
 def aws(*, online: bool) -> Iterator[Finding]:
     """Look for credentials and region; with ``online``, ask AWS about them."""
     if importlib.util.find_spec("boto3") is None or importlib.util.find_spec("braket") is None:
-        yield Finding("aws", "software", "missing", "Amazon Braket's SDK is not installed", 'pip install "qdeq[braket]"')
+        yield Finding(
+            "aws", "software", "missing", "Amazon Braket's SDK is not installed", 'pip install "qdeq[braket]"'
+        )
         return
     import boto3
     from botocore.exceptions import BotoCoreError
@@ -50,7 +52,9 @@ def _credentials(session: Any, online: bool) -> Finding:
         if key in profile:
             tried = "" if online else " (not tried; --online does)"
             return Finding("aws", "credentials", "ok", f"the profile gets them from {what}{tried}")
-    if any(name.startswith("AWS_CONTAINER_CREDENTIALS_") or name == "AWS_WEB_IDENTITY_TOKEN_FILE" for name in os.environ):
+    if any(
+        name.startswith("AWS_CONTAINER_CREDENTIALS_") or name == "AWS_WEB_IDENTITY_TOKEN_FILE" for name in os.environ
+    ):
         return Finding("aws", "credentials", "ok", "the surroundings give them (not tried; --online does)")
     mend = "`aws configure`, `aws sso login`, AWS_PROFILE, or AWS_ACCESS_KEY_ID and its like"
     return Finding("aws", "credentials", "missing", "none; only backends that cost money need them", mend)

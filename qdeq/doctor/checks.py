@@ -43,7 +43,9 @@ def _guarded(section: str, check: Check) -> Iterator[Finding]:
     try:
         yield from check()
     except Exception as error:  # whatever is wrong here is what the user asks about
-        yield Finding(section, "the check itself", "broken", described(error), required=section in ("core", "self-test"))
+        yield Finding(
+            section, "the check itself", "broken", described(error), required=section in ("core", "self-test")
+        )
 
 
 def described(error: BaseException) -> str:

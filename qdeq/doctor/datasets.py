@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qdeq.doctor.finding import Finding
@@ -42,14 +41,17 @@ def datasets() -> Iterator[Finding]:
 
 
 def _stored(name: str, dataset: StoredDataset) -> Finding:
+    from qdeq.data import load_dataset
     from qdeq.errors import DataError
 
     folder, sample, missing = dataset.search()
     if len(missing) == len(dataset.files):
         mend = "it is downloaded when it is first used, or put its files there"
-        return Finding("data", name, "missing", f"not in {folder}", mend if dataset.download else dataset.remedy(folder))
+        return Finding(
+            "data", name, "missing", f"not in {folder}", mend if dataset.download else dataset.remedy(folder)
+        )
     try:
-        raw = replace(dataset, download=False).load()
+        raw = load_dataset({"name": name, "download": False})
     except DataError as error:
         first, _, second = str(error).partition("\n")
         return Finding("data", name, "broken", first, second or None)

@@ -14,11 +14,11 @@ class Finding:
     """One thing that was looked at.
 
     Attributes:
-        section: What it belongs to: ``"core"``, ``"extras"``, ``"data"``, ``"plug-ins"``, ``"self-test"``, ``"machine"``
-            or ``"aws"``.
+        section: What it belongs to: ``"core"``, ``"machine"``, ``"plug-ins"``, ``"self-test"``, ``"extras"``,
+            ``"data"`` or ``"aws"``.
         name: Of the thing.
-        state: ``"ok"``; ``"warning"``: works, but look at it; ``"missing"``: is not there, and not needed unless you use
-            it; ``"broken"``: is there, and does not work.
+        state: ``"ok"``; ``"warning"``: works, but look at it; ``"missing"``: is not there, and only needed where you
+            use it; ``"broken"``: is there, and does not work.
         what: What was found, in a line.
         mend: What to do about it, in a line; None where there is nothing to do.
         required: Whether qdeq cannot do without.

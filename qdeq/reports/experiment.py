@@ -64,9 +64,7 @@ def experiment_json(spec: ExperimentSpec) -> str:
             "depth": depth,
             "gates": gates,
         },
-        "parameters": {
-            name: list(value.shape) for name, value in model.named_parameters() if value.requires_grad
-        },
+        "parameters": {name: list(value.shape) for name, value in model.named_parameters() if value.requires_grad},
     }
     return json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False)
 

@@ -61,7 +61,7 @@ def installed(registry: Registry) -> list[Installed]:
 
 
 def plugin_json(registry: Registry) -> str:
-    """Return what is installed as JSON: one object a plug-in, with its JSON schema; ``error`` for one that is broken."""
+    """Return what is installed as JSON: an object for each plug-in, with the JSON schema of its options."""
     rows = []
     for plugin in installed(registry):
         row = {"name": plugin.name, "package": plugin.package, "ok": plugin.ok, "error": plugin.reason}

@@ -40,8 +40,10 @@ class ModelSpec(Section):
     encoding: Literal["amplitude", "angle", "paper-angle"] = Field(
         "amplitude", description="How x + W y enters the circuit; paper-angle is the paper's layout for 4 or 10 qubits."
     )
-    ansatz: Literal["paper", "hardware-efficient", "strongly-entangling"] = Field(
-        "paper", description="Trainable circuit."
+    ansatz: Literal["paper", "paper-untrained-blocks", "hardware-efficient", "strongly-entangling"] = Field(
+        "paper",
+        description="Trainable circuit; paper-untrained-blocks is the paper's with fixed angles after the random layer, "
+        "as its published code trains it.",
     )
     ansatz_layers: Positive = Field(1, le=1000, description="Repetitions of the ansatz, each with its own weights.")
     mode: Literal["implicit", "direct"] = Field(

@@ -71,18 +71,20 @@ def starter(
     spec = parse_spec(data, "a file with these options")
     lines = [
         f"# yaml-language-server: $schema={schema}",
-        f"# {name}: an experiment of qdeq. Every key has a default and may be left out; this file has the common ones,",
+        "# An experiment of qdeq. Every key has a default and may be left out; this file has the common ones,",
         "# `qdeq show FILE` prints all, and `qdeq train FILE --set KEY=VALUE` changes any of them for once.",
     ]
     if spec.budget is not None:
-        lines.append("# This backend costs money: look at `qdeq estimate FILE` before you train, and at `budget` below.")
+        lines.append(
+            "# This backend costs money: look at `qdeq estimate FILE` before you train, and at `budget` below."
+        )
     return "\n".join([*lines, *_sections(spec, data)]) + "\n"
 
 
 def _chosen(name: str, dataset: Any, qubits: int, backend: Any) -> dict[str, Any]:
     """Return what differs from the defaults."""
     suited = SUITED.get(dataset, {}) if isinstance(dataset, str) else {}
-    fits = qubits**2 <= 2**qubits
+    fits = qubits != 3  # n x n features fit 2**n amplitudes for every other n
     can = get_backend(backend).capabilities
     return {
         "name": name,
@@ -99,10 +101,8 @@ def _sections(spec: ExperimentSpec, data: Mapping[str, Any]) -> Iterator[str]:
     for key, inner in KEYS.items():
         value, field = getattr(spec, key), ExperimentSpec.model_fields[key]
         if not inner:
-            if not isinstance(value, dict):
-                shown = value
-            else:  # a plug-in, as it was asked for: its options need not be repeated
-                shown = data.get(key, value["name"])
+            # a plug-in as it was asked for: its options need not be repeated
+            shown = data.get(key, value["name"]) if isinstance(value, dict) else value
             yield from ("", *_entry(key, shown, field.description, field.annotation))
         elif value is not None:
             yield from ("", *_comment(field.description, ""), f"{key}:")

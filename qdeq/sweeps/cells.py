@@ -83,6 +83,8 @@ def load_sweep(path: str | Path) -> Sweep:
     """
     path = Path(path)
     spec = load_sweep_spec(path)
+    if isinstance(spec.base, dict):
+        return expand(spec, spec.base, str(path))
     base = read_yaml(path.parent / spec.base)
     if not isinstance(base, dict):
         raise SpecError(f"{path.parent / spec.base}: expected a mapping, as an experiment file has")

@@ -27,7 +27,9 @@ class SweepSpec(BaseModel):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] = Field(
         description="Name of the sweep: letters, digits, dot, dash, underscore."
     )
-    base: str = Field(min_length=1, description="The experiment file that all cells start from, relative to this file.")
+    base: Annotated[str, Field(min_length=1)] | dict[str, Any] = Field(
+        description="The experiment file that all cells start from, relative to this file; or the experiment itself."
+    )
     fixed: Overrides = Field(
         default={},
         alias="set",

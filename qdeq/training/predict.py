@@ -149,8 +149,8 @@ def _predict(
     with torch.no_grad():
         for rows in torch.arange(len(features)).split(BATCH):
             found = model(features[rows].to(like), key=shot_key(spec, "evaluate", 0, rows))
-            batch = [places[row] for row in rows.tolist()]
-            images += [_image(found, row, *place, class_names) for row, place in enumerate(batch)]
+            for row, (file, index) in enumerate(places[int(rows[0]) : int(rows[-1]) + 1]):
+                images.append(_image(found, row, file, index, class_names))
     return images
 
 

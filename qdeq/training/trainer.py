@@ -113,7 +113,8 @@ class Trainer:
             except NotFinite as error:
                 raise self._not_finite(str(error)) from error
             except BudgetReached as reached:
-                raise BudgetReached(f"stopped after step {self.state.step}: {reached}\n{self._kept()}") from reached
+                kept = self._kept("--set budget.KEY=VALUE")
+                raise BudgetReached(f"stopped after step {self.state.step}: {reached}\n{kept}") from reached
             except KeyboardInterrupt as interrupt:
                 kind, what = TrainingInterrupted, "interrupted"
                 if isinstance(interrupt, Terminated):
@@ -271,7 +272,7 @@ class Trainer:
         self.folder.prune(self.spec.training.checkpoints_kept)
         self._saved, self._saved_at = now, time.monotonic()
 
-    def _kept(self) -> str:
+    def _kept(self, *options: str) -> str:
         """Save the state as it is, and say where, and how to go on."""
         why = ""
         with deferred_interrupt():
@@ -281,7 +282,8 @@ class Trainer:
                 why = f"no new checkpoint: {str(error).splitlines()[0]}; "
         states = self.folder.states() if self.team.leads else []
         kept = f"kept: {states[-1]}; " if states else ""
-        return f"{why}{kept}go on with: qdeq train --resume {self.folder.path}"
+        words = ("qdeq train --resume", str(self.folder.path), *options)
+        return f"{why}{kept}go on with: {' '.join(words)}"
 
     def _write(self, record: StepRecord | EpochRecord) -> None:
         for writer in (self._metrics, self._board):

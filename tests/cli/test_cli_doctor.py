@@ -15,8 +15,8 @@ from qdeq import plugins
 from qdeq.data.idx import MNIST
 from qdeq.doctor import examine, selftest
 from qdeq.doctor.aws import aws
-from qdeq.doctor.datasets import datasets
 from qdeq.doctor.checks import _guarded
+from qdeq.doctor.datasets import datasets
 from qdeq.doctor.machine import machine
 from qdeq.doctor.packages import core, extras
 from qdeq.doctor.plugins import plugins as look_at_plugins
@@ -249,7 +249,9 @@ def test_credentials_are_found_and_never_shown(monkeypatch, tmp_path):
 def test_files_and_profiles(monkeypatch, tmp_path):
     text = f"[default]\naws_access_key_id = AKIA{SECRET}\naws_secret_access_key = {SECRET}\n"
     (tmp_path / "AWS_SHARED_CREDENTIALS_FILE").write_text(text)
-    config = "[default]\nregion = af-south-1\n[profile role]\nrole_arn = arn:aws:iam::1:role/x\nsource_profile = default\n"
+    config = (
+        "[default]\nregion = af-south-1\n[profile role]\nrole_arn = arn:aws:iam::1:role/x\nsource_profile = default\n"
+    )
     (tmp_path / "AWS_CONFIG_FILE").write_text(config)
     found = list(aws(online=False))
     assert by_name(found)["credentials"].what == "found in credentials file"

@@ -25,7 +25,9 @@ def test_the_file_loads_fits_the_schema_beside_it_and_is_what_was_asked_for(qdeq
     schema = json.loads((tmp_path / "experiment.schema.json").read_text())
     assert schema == json.loads(qdeq("schema").stdout)
     assert errors(yaml.safe_load(text), schema, schema) == []
-    expected = ExperimentSpec(data={"dataset": "digits", **SUITED["digits"]["data"]}, training=SUITED["digits"]["training"])
+    expected = ExperimentSpec(
+        data={"dataset": "digits", **SUITED["digits"]["data"]}, training=SUITED["digits"]["training"]
+    )
     assert load_spec(tmp_path / "experiment.yaml") == expected
     assert said.splitlines()[-1].endswith("qdeq train experiment.yaml")
     qdeq("train", "experiment.yaml", "-q", "--set", "training.epochs=1", "--set", "data.limit=40")

@@ -1,4 +1,4 @@
-"""What scripts rely on: `--json` with the documented keys and nothing else on stdout, exit codes, `--quiet`, colours."""
+"""What scripts rely on: `--json` with the documented keys and nothing beside it, exit codes, `--quiet`, colours."""
 
 import json
 import os
@@ -70,7 +70,9 @@ def test_json_has_the_documented_keys_and_nothing_beside_it(qdeq, run, command):
 def test_keys_of_the_commands_that_need_more_are_documented(tmp_path):
     assert sorted(KEYS["doctor"][1]) == sorted(json.loads(Checkup(()).to_json()))
     assert KEYS["ledger"] == (True, [field.name for field in fields(Entry) if field.name != "fresh"])
-    report = BackendReport(backend="torch", version="1", precision="float64", seed=0, examples=1, refused=(), results=())
+    report = BackendReport(
+        backend="torch", version="1", precision="float64", seed=0, examples=1, refused=(), results=()
+    )
     assert sorted(KEYS["check-backend"][1]) == sorted(report.to_data())
     nothing = SweepResult(load_sweep(CONFIGS / "sweeps/digits-modes.yaml"), SweepFolder(tmp_path), ())
     assert KEYS["sweep"] == (False, list(nothing.to_data()))

@@ -6,6 +6,7 @@ import io
 import json
 import math
 import struct
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -82,7 +83,12 @@ def test_all_formats_of_the_same_images_give_the_same(qdeq, tmp_path, run):
         file.write(b"\0\0\x08\x03" + struct.pack(">3I", *images.shape) + images.tobytes())
     files = ("0.png", "1.png", "2.png", "stack.npy", "channels.npy", "scaled.npy", "images.gz", "one.npy")
     rows = json.loads(qdeq("predict", run, *files, "--json").stdout)["images"]
-    assert [(row["file"], row["index"]) for row in rows[:4]] == [("0.png", 0), ("1.png", 0), ("2.png", 0), ("stack.npy", 0)]
+    assert [(row["file"], row["index"]) for row in rows[:4]] == [
+        ("0.png", 0),
+        ("1.png", 0),
+        ("2.png", 0),
+        ("stack.npy", 0),
+    ]
     values = np.array([row["probabilities"] for row in rows])
     for start in (3, 6, 9, 12):
         np.testing.assert_allclose(values[start : start + 3], values[:3], rtol=0, atol=SINGLE)
@@ -120,7 +126,9 @@ def test_table_and_csv_have_the_same_rows(qdeq, run):
 
 
 def test_a_solve_that_fails_is_said_to_have_failed(qdeq, tmp_path, run):
-    qdeq("train", run / "spec.yaml", "-q", "--out", "strict", "--set", "solver.max_steps=1", "--set", "solver.rtol=1e-9")
+    qdeq(
+        "train", run / "spec.yaml", "-q", "--out", "strict", "--set", "solver.max_steps=1", "--set", "solver.rtol=1e-9"
+    )
     np.save("one.npy", IMAGES[0])
     result = qdeq("predict", "strict", "one.npy")
     assert "no: max_steps" in result.stdout
@@ -183,7 +191,7 @@ def test_pictures_that_are_refused(tmp_path):
         read_images(tmp_path / "glass.png")
     with pytest.raises(DataError, match="known format"):
         read_images(__file__)
-    with pytest.raises(DataError, match="no file|directory"):
+    with pytest.raises(DataError, match=r"it is no file|Is a directory"):
         read_images(tmp_path)
 
 
@@ -198,7 +206,5 @@ def test_damaged_pictures_are_refused_whatever_is_wrong_with_them(tmp_path):
             for place in rng.integers(4, len(content), 3):
                 content[place] = rng.integers(0, 256)
             path.write_bytes(content[: rng.integers(10, len(content) + 1)])
-            try:
-                assert read_images(path).shape[1] in (1, 3)  # not every change is one that can be seen
-            except DataError as error:
-                assert str(error).startswith(f"{path}: ")
+            with suppress(DataError):  # and nothing else; not every change is one that can be seen
+                assert read_images(path).shape[1] in (1, 3)

@@ -28,11 +28,15 @@ SPECS = {
 }
 
 
-def train_all(folder):
-    """Train a run of each kind, and return their folders by kind."""
-    for name, sections in SPECS.items():
-        train(small_spec(**{**sections, "name": name}), folder / name)
-    return {name: folder / name for name in SPECS}
+class Runs(dict):
+    """Folders of finished runs by kind, each trained when it is first asked for."""
+
+    def __init__(self, folder):
+        self._folder = folder
+
+    def __missing__(self, kind):
+        train(small_spec(**{**SPECS[kind], "name": kind}), self._folder / kind)
+        return self.setdefault(kind, self._folder / kind)
 
 
 def page_of(*folders, **options) -> str:

@@ -10,6 +10,7 @@ from qdeq.reports.html import gather_runs, page
 from qdeq.reports.html.intervals import wilson
 from qdeq.training import RunFolder, RunSummary, read_log
 
+KINDS = ["implicit", "direct", "warm", "shots"]
 SECTIONS = ["results", "training", "equilibria", "predictions", "circuit", "cost", "settings", "environment"]
 LARGEST = 3_000_000
 """Bytes of a page about a run on the digits."""
@@ -32,7 +33,7 @@ def summary(runs):
 
 @pytest.fixture(scope="module")
 def several(runs):
-    return read(page_of(runs["implicit"], runs["direct"], runs["warm"], runs["shots"]))
+    return read(page_of(*(runs[kind] for kind in KINDS)))
 
 
 def test_the_headline_has_the_figures_of_the_run(tree, summary):
@@ -104,7 +105,9 @@ def test_the_confusion_matrix_has_every_test_image(tree, summary):
     counts = [[int(cell) for cell in cells[:-1]] for cells in table.values()]
     assert sum(map(sum, counts)) == 145
     assert sum(counts[k][k] for k in range(4)) == round(summary.test.accuracy * 145)
-    assert [cells[-1] for cells in table.values()] == [f"{100 * row[k] / sum(row):.0f} %" for k, row in enumerate(counts)]
+    assert [cells[-1] for cells in table.values()] == [
+        f"{100 * row[k] / sum(row):.0f} %" for k, row in enumerate(counts)
+    ]
 
 
 def test_examples_are_wrong_by_confidence_and_right_of_every_class(tree, summary):
@@ -121,7 +124,9 @@ def test_examples_are_wrong_by_confidence_and_right_of_every_class(tree, summary
 
 def test_one_file_without_scripts_or_requests(text, tree):
     assert len(text.encode()) < LARGEST
-    assert not [element.name for element in tree.all() if element.name in ("script", "link", "iframe", "object", "base")]
+    assert not [
+        element.name for element in tree.all() if element.name in ("script", "link", "iframe", "object", "base")
+    ]
     for element in tree.all():
         assert not [name for name in element.attributes if name.startswith("on")]
         for name in ("src", "href", "xlink:href", "srcset", "action"):
@@ -168,8 +173,8 @@ def test_the_cost_counts_what_training_took(runs, tree):
 
 def test_runs_side_by_side(runs, several):
     table = several.one(id="results").one("table")
-    assert [head.text for head in table.one("thead").all("th")][1:] == ["implicit", "direct", "warm", "shots"]
-    shown, tests = rows(table), [RunSummary.read(RunFolder(runs[name]).summary).test for name in runs]
+    assert [head.text for head in table.one("thead").all("th")][1:] == KINDS
+    shown, tests = rows(table), [RunSummary.read(RunFolder(runs[name]).summary).test for name in KINDS]
     accuracies = [test.accuracy for test in tests]
     assert [cell.split()[0] for cell in shown["test accuracy"]] == [f"{100 * value:.1f}" for value in accuracies]
     assert ["★" in cell for cell in shown["test accuracy"]] == [value == max(accuracies) for value in accuracies]
@@ -191,9 +196,9 @@ def test_only_settings_that_differ_are_listed(several):
 
 def test_warm_up_is_shaded_in_one_run_and_a_strip_among_several(runs, several):
     alone = read(page_of(runs["warm"]))
-    shades = alone.one(id="training").all("rect", class_="shade")
     # 4 of 8 steps: half of the axis
-    charts = [float(each.attributes["width"]) for each in shades if each.attributes["x"] != "0"]
+    charts = [float(shade.attributes["width"]) for chart in alone.one(id="training").all("svg", class_="chart")
+              for shade in chart.all("rect", class_="shade")]  # fmt: skip
     axis = next(line for line in alone.one(id="training").all("line", class_="rule"))
     whole = float(axis.attributes["x2"]) - float(axis.attributes["x1"])
     assert charts == pytest.approx([whole / 2] * 6, abs=0.2)

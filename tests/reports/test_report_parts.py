@@ -110,9 +110,7 @@ def test_trajectories_of_plain_iteration():
 
 def test_trajectories_go_on_with_the_next_solver():
     y0 = torch.zeros(1, 1, dtype=torch.float64)
-    found = Trajectories.of(
-        solve_in_turn([Naive(max_steps=2, rtol=1e-9), Newton(rtol=1e-9)], quarter, y0, trace=True)
-    )
+    found = Trajectories.of(solve_in_turn([Naive(max_steps=2, rtol=1e-9), Newton(rtol=1e-9)], quarter, y0, trace=True))
     again = [relative(k) for k in (0, 1, 2, 0)]
     assert found.residuals[:4, 0] == pytest.approx(again, rel=1e-9)
     assert found.residuals[-1, 0] < 1e-9

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from qdeq.reports.html.markup import Markup, tag
 from qdeq.reports.html.scales import Scale
 
-WIDTH, HEIGHT = 400.0, 252.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 50.0, 14.0, 12.0, 46.0
-_SECOND_ROW = 13.0
+WIDTH, HEIGHT = 400.0, 255.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 50.0, 14.0, 12.0, 49.0
+_FIRST_ROW, _SECOND_ROW = 19.0, 13.0
+"""From the foot to the labels of x, and on to those below them."""
 _LETTER = 7.6
 """Width of a letter of a label at its larger size, on phones [units]."""
 
@@ -123,11 +124,11 @@ class Chart:
         for value, label in self._x_ticks():
             x = self._x(value)
             parts.append(tag("line", x1=x, x2=x, y1=foot, y2=foot + 4, class_="axis"))
-            parts.append(_text(label, x, foot + 16, "tick", "middle"))
+            parts.append(_text(label, x, foot + _FIRST_ROW, "tick", "middle"))
             if value in self.second[1]:
-                parts.append(_text(self.second[1][value], x, foot + 16 + _SECOND_ROW, "tick second", "middle"))
+                parts.append(_text(self.second[1][value], x, foot + _FIRST_ROW + _SECOND_ROW, "tick second", "middle"))
         if self.second[1]:
-            parts.append(_text(self.second[0], 2, foot + 16 + _SECOND_ROW, "tick second", "start"))
+            parts.append(_text(self.second[0], 2, foot + _FIRST_ROW + _SECOND_ROW, "tick second", "start"))
         parts.append(tag("line", x1=_LEFT, x2=WIDTH - _RIGHT, y1=foot, y2=foot, class_="axis"))
         below = HEIGHT - 4 + (_SECOND_ROW if self.second[1] else 0)
         parts.append(_text(self.x_label, (_LEFT + WIDTH - _RIGHT) / 2, below, "label", "middle"))
