@@ -57,9 +57,12 @@ def plan_step(
     """
     analysis = analyse(circuit)
     shifts = len(shifted_circuits(circuit, Weight).circuits)
-    compiles = isinstance(backend, CircuitBackend) and backend.execution != "circuits"
-    if analysis is not None and shots is None and compiles:
-        assert isinstance(backend, CircuitBackend)
+    if (
+        isinstance(backend, CircuitBackend)
+        and backend.execution != "circuits"
+        and analysis is not None
+        and shots is None
+    ):
         if backend.gives == "amplitudes":
             ansatz = Circuit(circuit.num_qubits, analysis.ansatz)
             runs = 1 + len(shifted_circuits(ansatz, Weight, amplitudes=True).circuits)

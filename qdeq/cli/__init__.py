@@ -12,6 +12,7 @@ from qdeq.cli import (  # noqa: F401  (they add their commands to the app)
     ledger,
     predict,
     report,
+    reproduce,
     solve_study,
     stability,
     sweep,

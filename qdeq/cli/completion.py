@@ -31,6 +31,14 @@ def datasets(incomplete: str) -> list[str]:
     return _beginning(DATASETS.names(), incomplete)
 
 
+def tables(incomplete: str) -> list[str]:
+    """Return the tables of the paper that begin so."""
+    from importlib import resources
+
+    files = (file.name for file in resources.files("qdeq").joinpath("reproduce", "tables").iterdir())
+    return _beginning(sorted(name.removesuffix(".yaml") for name in files if name != "shared.yaml"), incomplete)
+
+
 def devices(incomplete: str) -> list[str]:
     """Return the kinds of devices that begin so."""
     return _beginning(["cpu", "cuda"], incomplete)

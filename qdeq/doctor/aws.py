@@ -78,7 +78,7 @@ def _asked(session: Any) -> Finding:
 
     from qdeq.backends.braket_remote.backend import SV1
     from qdeq.backends.braket_remote.refusals import explained
-    from qdeq.backends.braket_remote.retries import SERVICE_ERRORS
+    from qdeq.backends.braket_remote.retries import SERVICE_ERRORS, may_pass
     from qdeq.backends.braket_remote.session import Redactor
 
     region = next(filter(None, map(os.environ.get, REGION_NAMES)), session.region_name) or "us-east-1"
@@ -88,5 +88,6 @@ def _asked(session: Any) -> Finding:
         state = session.client("braket", region_name=region, config=quick).get_device(deviceArn=SV1)["deviceStatus"]
     except SERVICE_ERRORS as error:
         what, _, mend = str(explained(error, "asking AWS", region, Redactor(session))).partition("\n")
-        return Finding("aws", "service", "broken", what, mend or None)
+        later = "look at the network, or try again later"  # nothing was paid for here, so no ledger need be spoken of
+        return Finding("aws", "service", "broken", what, later if may_pass(error) else mend or None)
     return Finding("aws", "service", "ok", f"takes the credentials; SV1 is {state.lower()}")

@@ -112,13 +112,21 @@ def load_sweep_spec(path: str | Path) -> SweepSpec:
     Raises:
         SpecError: The file cannot be read, or does not describe a sweep.
     """
-    data = read_yaml(path)
+    return parse_sweep_spec(read_yaml(path), str(path))
+
+
+def parse_sweep_spec(data: Any, source: str) -> SweepSpec:
+    """Check a parsed sweep; ``source`` names it in messages.
+
+    Raises:
+        SpecError: It does not describe a sweep.
+    """
     if not isinstance(data, dict):
-        raise SpecError(f"{path}: expected a mapping with the keys {', '.join(keys())}")
+        raise SpecError(f"{source}: expected a mapping with the keys {', '.join(keys())}")
     try:
         return SweepSpec.model_validate(data)
     except ValidationError as error:
-        raise SpecError("\n".join(_explain(str(path), item) for item in error.errors(include_url=False)[:2])) from error
+        raise SpecError("\n".join(_explain(source, item) for item in error.errors(include_url=False)[:2])) from error
 
 
 def keys() -> list[str]:

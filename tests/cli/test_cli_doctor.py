@@ -300,7 +300,7 @@ class Session:
 
 
 def test_online_asks_who_we_are_and_for_sv1():
-    from botocore.exceptions import ClientError
+    from botocore.exceptions import ClientError, EndpointConnectionError
 
     from qdeq.doctor.aws import _asked
 
@@ -311,6 +311,7 @@ def test_online_asks_who_we_are_and_for_sv1():
     assert refused.state == "broken"
     assert "does not accept the credentials" in refused.what
     assert "aws configure" in refused.mend
+    assert _asked(Session(EndpointConnectionError(endpoint_url="x"))).mend.startswith("look at the network")
 
 
 def test_examine_tells_what_it_looks_at(monkeypatch):

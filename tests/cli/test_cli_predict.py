@@ -137,6 +137,17 @@ def test_a_solve_that_fails_is_said_to_have_failed(qdeq, tmp_path, run):
     assert (row["converged"], row["status"]) == (False, "max_steps")
 
 
+@pytest.mark.parametrize("change", [("model.mode=direct", "model.layers=2"), ("solver.fixed_steps=3",)])
+def test_where_nothing_is_solved_to_a_tolerance_nothing_is_said_to_have_converged(qdeq, run, change):
+    spec = load_spec(run / "spec.yaml", [*change, "training.epochs=1", "data.limit=20"])
+    train(spec, "other")
+    np.save("one.npy", IMAGES[0])
+    (row,) = json.loads(qdeq("predict", "other", "one.npy", "--json").stdout)["images"]
+    assert row["converged"] is None
+    assert row["status"] == (None if len(change) == 2 else "fixed_steps")
+    assert qdeq("predict", "other", "one.npy").stdout.splitlines()[-1].split()[-2] == "-"
+
+
 # -- reading ----------------------------------------------------------------------------------------------------------
 
 

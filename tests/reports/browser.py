@@ -9,21 +9,9 @@ from pathlib import Path
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-dev-shm-usage",
-    "--no-first-run",
-    "--hide-scrollbars",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-extensions",
-    "--mute-audio",
-    "--no-default-browser-check",
-    "--force-color-profile=srgb",
-    "--remote-debugging-pipe",
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-dev-shm-usage", "--no-first-run"),
+    *("--hide-scrollbars", "--disable-background-networking", "--disable-component-update", "--disable-sync"),
+    *("--disable-extensions", "--no-default-browser-check", "--force-color-profile=srgb", "--remote-debugging-pipe"),
 ]
 SECONDS = 60
 """For one answer: a busy machine starts a browser in some seconds."""

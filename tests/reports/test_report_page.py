@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 from page_reader import cards, read, rows
 from report_runs import HOSTILE, page_of, small_spec
@@ -12,6 +13,8 @@ from qdeq.training import RunFolder, RunSummary, read_log
 
 KINDS = ["implicit", "direct", "warm", "shots"]
 SECTIONS = ["results", "training", "equilibria", "predictions", "circuit", "cost", "settings", "environment"]
+NEAR = 0.06
+"""A histogram's mean, every value in the middle of its bar: some dozen bars, and ends with two digits."""
 LARGEST = 3_000_000
 """Bytes of a page about a run on the digits."""
 
@@ -89,10 +92,16 @@ def test_the_table_of_epochs_has_the_log(runs, tree):
         assert cells[heads.index("accuracy, train") - 1] == f"{100 * epoch['train']['accuracy']:.1f}"
 
 
-@pytest.mark.parametrize("name", ["Residuals", "Spectral radii"])
-def test_a_histogram_has_every_test_image(tree, name):
+@pytest.mark.parametrize(("name", "figure"), [("Residuals", "residual"), ("Spectral radii", "spectral_radius")])
+def test_a_histogram_has_every_test_image(tree, runs, name, figure):
     chart = next(c for c in tree.all("svg", role="img") if c.attributes["aria-label"].startswith(f"{name}:"))
-    assert sum(int(title.text.split()[0].replace(",", "")) for title in chart.all("title")) == 145
+    found = [re.fullmatch(r"(\S+) from (\S+) to (\S+)", title.text) for title in chart.all("title")]
+    counts, low, high = (np.array([float(match[k]) for match in found]) for k in (1, 2, 3))
+    assert counts.sum() == 145
+    values = getattr(gather_runs([runs["implicit"]])[0].solves.outcomes, figure)
+    # a value lies in its bar, so the mean lies between those of the bars' ends, which are rounded to two digits
+    assert (counts * low).sum() * 0.95 <= values.sum() <= (counts * high).sum() * 1.05
+    assert values.mean() == pytest.approx((counts * (low + high)).sum() / 290, rel=NEAR)
     limit = [line.attributes["x1"] for line in chart.all("line", class_="limit")]
     sides = [(float(bar.attributes["x"]), float(bar.attributes["width"])) for bar in chart.all("rect", class_="bar")]
     assert len(limit) == 1

@@ -98,13 +98,16 @@ def quarter(y, *_):
 
 
 def test_trajectories_of_plain_iteration():
-    y0 = torch.tensor([[0.0], [4.0]], dtype=torch.float64)  # the second one is there already
+    # the second one is there already, the third begins at the first one's second iterate
+    y0 = torch.tensor([[0.0], [4.0], [3.0]], dtype=torch.float64)
     found = Trajectories.of(solve(Naive(rtol=1e-3, atol=0), quarter, y0, trace=True))
     expected = [relative(k) for k in range(6)]
     assert found.residuals[:, 0] == pytest.approx(expected, rel=1e-9)
     assert found.residuals[:, 1].tolist() == [0.0] * 6
-    assert found.ended.tolist() == [6, 1]
-    assert found.quantile(0.5).tolist() == [0.0] * 6
+    assert found.residuals[:, 2] == pytest.approx(expected[1:] + expected[-1:], rel=1e-9)
+    assert found.ended.tolist() == [6, 1, 5]
+    assert found.quantile(0.1).tolist() == [0.0] * 6
+    assert found.quantile(0.5)[:2] == pytest.approx(expected[1:3], rel=1e-9)
     assert found.quantile(0.9) == pytest.approx(expected, rel=1e-9)
 
 

@@ -1,6 +1,10 @@
-"""Each broken backend is caught by the check named for its mistake, on five seeds, with a small failing circuit."""
+"""Each broken backend is caught by the check named for its mistake, with a small failing circuit.
+
+On two seeds; on five, and those of noise on two, with QDEQ_LONG=1.
+"""
 
 import json
+import os
 
 import pytest
 from broken import BROKEN, Good, ReadoutError
@@ -11,8 +15,9 @@ from qdeq.errors import BackendError
 from qdeq.testing import check_backend, harness
 
 ALL = BROKEN | BROKEN_NOISE
-SEEDS = [(*pair, seed) for pair in BROKEN.items() for seed in range(5)]
-SEEDS += [(*pair, seed) for pair in BROKEN_NOISE.items() for seed in range(2)]
+LONG = bool(os.environ.get("QDEQ_LONG"))
+SEEDS = [(*pair, seed) for pair in BROKEN.items() for seed in range(5 if LONG else 2)]
+SEEDS += [(*pair, seed) for pair in BROKEN_NOISE.items() for seed in range(2 if LONG else 1)]
 SMALL = 5
 """Operations in the smallest failing circuit; the longest is that of `observables`, whose circuits all have five."""
 LARGE = ("noise-model", "noise-gradients")

@@ -57,9 +57,7 @@ def examples(run: RunMaterial) -> Markup | None:
     solves, pictures = run.solves, run.pictures
     if solves is None or pictures is None:
         return None
-    values = pictures.double().numpy()
-    low, high = min(0.0, float(values.min())), max(1.0, float(values.max()))
-    images = (values - low) / (high - low)
+    low, high = min(0.0, float(pictures.min())), max(1.0, float(pictures.max()))
     wrong, right = wrong_ones(solves), right_ones(solves, len(run.class_names))
     parts: list[Markup] = []
     count = int((solves.predicted != solves.labels).sum())
@@ -67,7 +65,7 @@ def examples(run: RunMaterial) -> Markup | None:
         (f"Wrong: {_several(len(wrong), count)}, the most confident first", wrong),
         (f"Right: {_several(len(right), len(solves.labels) - count)}, from every class", right),
     ):
-        cards = [_card(run, solves, row, images[row]) for row in chosen]
+        cards = [_card(run, solves, row, ((pictures[row] - low) / (high - low)).double().numpy()) for row in chosen]
         parts.append(tag("h4", title))
         parts.append(tag("div", cards, class_="examples") if cards else tag("p", "None.", class_="note"))
     return tag("div", parts)
