@@ -213,9 +213,7 @@ class Equilibrium(nn.Module):
             warnings.warn(solution.summary(), ConvergenceWarning, stacklevel=3)
         return solution
 
-    def _penalty(
-        self, f: Callable[..., Tensor], y: Tensor, args: tuple[Tensor, ...], probe: Tensor | None
-    ) -> Tensor:
+    def _penalty(self, f: Callable[..., Tensor], y: Tensor, args: tuple[Tensor, ...], probe: Tensor | None) -> Tensor:
         """Return the mean of ``||J||_F² / N`` at the (constant) equilibrium, as in Bai et al., ICML 2021."""
         if not len(y):
             return y.new_zeros(())

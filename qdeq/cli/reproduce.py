@@ -31,7 +31,7 @@ class Fidelity(StrEnum):
         "qdeq reproduce mnist4-amplitude --workers 2",
         "qdeq reproduce mnist4-amplitude --mode reference",
         "qdeq reproduce mnist10 --seeds 1 --epochs 2      # a first look",
-        "qdeq reproduce noise                             # trained models under noise",
+        "qdeq reproduce noise                             # its runs under noise",
         "qdeq reproduce mnist4-angle --show > sweep.yaml  # a sweep to change",
     )
 )

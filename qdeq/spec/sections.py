@@ -42,8 +42,8 @@ class ModelSpec(Section):
     )
     ansatz: Literal["paper", "paper-untrained-blocks", "hardware-efficient", "strongly-entangling"] = Field(
         "paper",
-        description="Trainable circuit; paper-untrained-blocks is the paper's with fixed angles after the random layer, "
-        "as its published code trains it.",
+        description="Trainable circuit; paper-untrained-blocks is the paper's with fixed angles after the random "
+        "layer, as its published code trains it.",
     )
     ansatz_layers: Positive = Field(1, le=1000, description="Repetitions of the ansatz, each with its own weights.")
     mode: Literal["implicit", "direct"] = Field(

@@ -109,9 +109,10 @@ def test_bad_runs(qdeq, tmp_path):
     best = tmp_path / "mine/checkpoints/best.safetensors"
     content = best.read_bytes()
     best.write_bytes(content[:-10])
-    refused(qdeq("eval", "mine", code=2), str(best.relative_to(tmp_path)), "truncated or damaged", "--checkpoint step-00000004")
+    other = "--checkpoint step-00000004"
+    refused(qdeq("eval", "mine", code=2), str(best.relative_to(tmp_path)), "truncated or damaged", other)
     best.unlink()
-    refused(qdeq("eval", "mine", code=2), "no such checkpoint", "--checkpoint step-00000004")
+    refused(qdeq("eval", "mine", code=2), "no such checkpoint", other)
     spec = tmp_path / "mine/spec.yaml"
     spec.write_text(spec.read_text().replace("seed: 0", "seed: 1", 1))
     refused(qdeq("eval", "mine", "--checkpoint", "last", code=2), "another experiment")

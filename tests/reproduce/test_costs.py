@@ -38,13 +38,12 @@ def test_circuits_of_a_step_are_those_that_training_asks_a_sampling_device_for(e
     assert row_costs(experiment(encoding, mode), STEPS + 1).step_circuits == asked
 
 
-@pytest.mark.parametrize("encoding", ["amplitude", "paper-angle"])
-def test_compiled_circuits_do_not_depend_on_the_layers(encoding):
-    pytest.importorskip("braket.aws")
-    spec = experiment("amplitude", "implicit", backend={"name": "braket-dm1", "execution": "compiled"})
-    unit = rehearse(spec, Price(per_task=0.0), "train", "typical")
-    found = {mode: row_costs(experiment("amplitude", mode), None).compiled_circuits for mode in MODES}
-    assert set(found.values()) == {unit.shared.circuits}
+def test_compiled_circuits_are_known_states_times_shifts_whatever_the_layers():
+    shifts = 1 + 2 * 38 + 4  # the circuit, two of each RX, RY and RZ, four of the CRX
+    for mode in MODES:
+        # 16 amplitudes: 16 * 17 / 2 states; four qubits turned about several axes: 4 states of each
+        assert row_costs(experiment("amplitude", mode), None).compiled_circuits == 136 * shifts
+        assert row_costs(experiment("paper-angle", mode), None).compiled_circuits == 4**4 * shifts
 
 
 def test_depth_leaves_out_what_prepares_the_state():

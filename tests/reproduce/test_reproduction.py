@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 
 import pytest
 from reproduce_files import ON_DIGITS, finish
@@ -26,9 +27,9 @@ TABLE = load_table("mnist4-amplitude")
 def found(tmp_path):
     sweep = TABLE.sweep(seeds=3, epochs=1, changes=ON_DIGITS, train_images=60)
     folder = SweepFolder(tmp_path)
+    folder.create(sweep)
     for cell in sweep.cells:
         finish(folder, cell, accuracy=ACCURACY.get(cell.variant, [0.9] * 3)[cell.seed])
-    folder.create(sweep)
     return reproduce(TABLE, tmp_path, seeds=3, epochs=1, changes=ON_DIGITS)
 
 
@@ -42,9 +43,16 @@ def test_rows_and_differences(found):
     classical = found.differences[-1]
     assert classical.second == "logistic regression"
     assert classical.accuracy.mean == pytest.approx(0.94 - found.classical.test_accuracy)
-    assert [line.costs.step_circuits for line in found.lines[:-1]] == sorted(
-        [line.costs.step_circuits for line in found.lines[:-1]], key=lambda count: count
-    ) or found.lines[2].costs.step_circuits < found.lines[0].costs.step_circuits
+    asked = {line.name: line.costs.step_circuits for line in found.lines[:-1]}
+    assert asked["DIRECT 1"] < asked["IMPLICIT"] < asked["DIRECT 2"] < asked["DIRECT 5"] < asked["DIRECT 10"]
+
+
+def test_a_run_that_is_missing_is_named(found):
+    lost = found.result.cells[1]
+    cells = tuple(replace(cell, state="failed", summary=None) if cell is lost else cell for cell in found.result.cells)
+    short = replace(found, result=replace(found.result, cells=cells))
+    assert any("1 of 18 runs are missing: IMPLICIT+WARMUP, seed 0." in note for note in short.notes)
+    assert short.lines[1]["accuracy"].n == 2
 
 
 def test_markdown_has_the_figures_the_claims_and_what_was_changed(found):
@@ -61,7 +69,9 @@ def test_markdown_has_the_figures_the_claims_and_what_was_changed(found):
 
 
 def test_csv_and_json_have_all_digits(found):
-    rows = {(row["figure"], row["row"], row["less"]): row for row in csv.DictReader(io.StringIO(reproduction_csv(found)))}
+    rows = {
+        (row["figure"], row["row"], row["less"]): row for row in csv.DictReader(io.StringIO(reproduction_csv(found)))
+    }
     assert float(rows["accuracy", "IMPLICIT", ""]["high_95"]) - 0.94 == pytest.approx(0.09936548, rel=1e-6)
     assert float(rows["accuracy", "IMPLICIT", "DIRECT 5"]["mean"]) == pytest.approx(0.01)
     assert float(rows["depth", "DIRECT 5", ""]["mean"]) == found.lines[4].costs.depth

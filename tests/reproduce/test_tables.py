@@ -115,5 +115,5 @@ def test_what_is_not_there():
         load_table("mnist-10")
     with pytest.raises(SpecError, match="noise has no mode 'reference'; it has: corrected"):
         load_table("noise").sweep("reference")
-    with pytest.raises(SpecError, match="mnist10: model.bogus: unknown key"):
+    with pytest.raises(SpecError, match=r"mnist10: model\.bogus: unknown key"):
         load_table("mnist10").sweep(changes={"model.bogus": 1})
