@@ -132,7 +132,10 @@ class OpenAccount(Account):
         if entries:
             named = [entry.arn or f"one that the service has not named (token {entry.token})" for entry in entries]
             listed = [*named[:LISTED], *([f"... (`qdeq ledger {self.ledger.path}`)"] if named[LISTED:] else [])]
-            what = f"{len(entries)} tasks are in flight; the next run with this ledger takes their results:"
+            sent = sum(entry.arn is not None for entry in entries)
+            counts = ((sent, "tasks are in flight"), (len(entries) - sent, "may be in flight"))
+            which = ", ".join(f"{count} {how}" for count, how in counts if count)
+            what = f"{which}; the next run with this ledger takes their results:"
             done += [what, *(f"  {name}" for name in listed)]
         return "\n".join(done)
 

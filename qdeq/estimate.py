@@ -113,6 +113,15 @@ class Estimate:
                 f"Raise budget.{short}, or train fewer epochs on fewer images; `qdeq estimate` shows what costs what."
             )
 
+    def shortage(self, limits: Limits) -> str | None:
+        """Return in one line that the money may not last, where it lies between the bounds; None where it will."""
+        if self.bill is None or not self.bill.total.least.low <= limits.cost < self.bill.total.most.high:
+            return None
+        return (
+            f"budget.max_usd ({dollars(limits.cost)}) is within the estimate ({_said(self.bill.total)}): the run may "
+            "stop before its end, as each task is reserved at its upper price"
+        )
+
     def to_data(self) -> dict[str, Any]:
         """Return the estimate as JSON-ready data; money in USD."""
         bills = {} if self.bill is None or self.how is None else {self.how: self.bill, **dict(self.others)}

@@ -30,7 +30,9 @@ BUSY_SECONDS = 60.0
 """How long one process waits for another's write."""
 
 _APPLICATION = 0x71646571  # "qdeq", in the file's header
-_VERSION = 1
+_VERSION = 2
+_NAMED = 5
+"""At most so many damaged results are named."""
 _COLUMNS = (
     "hash, attempt, backend, device, qubits, shots, key, token, destination, arn, state, reserved, cost, seconds, "
     "result, reason, created, updated"
@@ -40,7 +42,8 @@ CREATE TABLE executions (
     id INTEGER PRIMARY KEY, hash TEXT NOT NULL, attempt INTEGER NOT NULL, backend TEXT NOT NULL, device TEXT NOT NULL,
     qubits INTEGER NOT NULL, shots INTEGER NOT NULL, key TEXT, token TEXT NOT NULL UNIQUE,
     destination TEXT NOT NULL, arn TEXT, state TEXT NOT NULL, reserved INTEGER NOT NULL, cost INTEGER NOT NULL,
-    seconds REAL, result TEXT, reason TEXT, created REAL NOT NULL, updated REAL NOT NULL, UNIQUE (hash, attempt)
+    seconds REAL, result TEXT, reason TEXT, created REAL NOT NULL, updated REAL NOT NULL,
+    checksum TEXT, UNIQUE (hash, attempt)
 );
 CREATE INDEX by_state ON executions (state);
 CREATE INDEX by_device ON executions (device, seconds);
@@ -163,6 +166,11 @@ class Totals:
         return None
 
 
+def _checksum(*content: str | float | None) -> str:
+    """Return what shows that a completed row was altered: by accident, or by hand; not by who can compute it too."""
+    return hashlib.sha256(repr(content).encode()).hexdigest()
+
+
 class Ledger:
     """An open ledger; threads may share it, and processes the file.
 
@@ -234,13 +242,34 @@ class Ledger:
         wanted, found = list(hashes), {}
         for start in range(0, len(wanted), 500):
             part = wanted[start : start + 500]
-            where = f"state = 'completed' AND hash IN ({', '.join('?' * len(part))})"
-            rows = self._rows("SELECT hash, result FROM executions WHERE " + where, part)
-            try:
-                found.update({name: Result.from_json(text) for name, text in rows})
-            except (ValueError, TypeError, AttributeError) as error:
-                raise self._damaged(f"a result that is none: {error}") from error
+            where = f"hash IN ({', '.join('?' * len(part))})"
+            found.update({name: Result.from_json(text) for name, text in self._completed(where, part)})
         return found
+
+    def verify(self) -> None:
+        """Read every completed result.
+
+        Raises:
+            LedgerError: Some are not as they were written; it says which.
+        """
+        self._completed("1")
+
+    def _completed(self, where: str, values: Sequence[str] = ()) -> list[tuple[str, str]]:
+        """Return content hash and result of rows that have a result, each checked against its checksum."""
+        rows = self._rows(
+            "SELECT id, arn, state, checksum, hash, token, result, cost, seconds FROM executions"
+            f" WHERE (state = 'completed' OR checksum IS NOT NULL) AND {where} ORDER BY id",
+            values,
+        )
+        bad = [
+            f"row {row}, {arn}"
+            for row, arn, state, checksum, *content in rows
+            if state != "completed" or checksum != _checksum(*content)
+        ]
+        if bad:
+            named = "; ".join([*bad[:_NAMED], *(["..."] if bad[_NAMED:] else [])])
+            raise self._damaged(f"{len(bad)} of {len(rows)} results are not as they were written: {named}")
+        return [(name, text) for *_, name, _, text, _, _ in rows]
 
     def entries(self, states: Sequence[State] = ()) -> list[Entry]:
         """Return all rows, or those in some states, oldest first."""
@@ -336,8 +365,11 @@ class Ledger:
 
     def complete(self, token: str, result: Result, cost: int, seconds: float | None) -> None:
         """Note a result and what it cost [nano-dollars]."""
+        text, seconds = result.to_json(), None if seconds is None else float(seconds)
         with self._transaction():
-            self._update(token, state="completed", result=result.to_json(), cost=cost, seconds=seconds)
+            ((name,),) = self._rows("SELECT hash FROM executions WHERE token = ?", [token])
+            checksum = _checksum(name, token, text, cost, seconds)
+            self._update(token, state="completed", result=text, cost=cost, seconds=seconds, checksum=checksum)
 
     def end(self, token: str, state: State, reason: str) -> None:
         """Note that a task ended without a result: ``failed``, ``cancelled``, or ``rejected`` if it has no name yet."""

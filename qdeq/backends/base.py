@@ -56,6 +56,11 @@ class Capabilities:
     precision: str = "inputs"
 
     @property
+    def reads_wrongly(self) -> bool:
+        """Whether there are readout errors."""
+        return self.noise or self.readout
+
+    @property
     def exact_noise(self) -> bool:
         """Whether there are exact expectations under noise on gates."""
         return self.exact and self.noise and not self.noise_needs_shots
@@ -303,10 +308,11 @@ class Backend(ABC):
     def _check_noise(self, circuit: Circuit, shots: int | None) -> None:
         can = self.capabilities
         if circuit.channels and not can.noise:
-            raise UnsupportedError(f"backend {self.name!r} has no noise; leave noise out{backends_with('noise')}")
+            part = " on gates (readout errors alone run here)" if can.readout else ""
+            raise UnsupportedError(f"backend {self.name!r} has no noise{part}; leave noise out{backends_with('noise')}")
         if circuit.readout and not (can.noise or can.readout):
             raise UnsupportedError(
-                f"backend {self.name!r} has no readout errors; leave them out{backends_with('readout')}"
+                f"backend {self.name!r} has no readout errors; leave them out{backends_with('reads_wrongly')}"
             )
         if not circuit.channels:
             return
@@ -326,9 +332,9 @@ class Backend(ABC):
 def backends_with(capability: str) -> str:
     """Return ``"; backends that have it: ..."`` for messages: the installed ones with a capability, or nothing."""
     names = []
-    for name in BACKENDS.names():
+    for name in sorted({*BACKENDS.names(), "pennylane:default.mixed"}):  # a device with more than its family's default
         try:
-            capable = getattr(BACKENDS.load(name)().capabilities, capability)
+            capable = getattr(BACKENDS.build(name, Backend, BackendError).capabilities, capability)
         except Exception:  # one that cannot be made is no suggestion; `qdeq backends` says why
             continue
         if capable:

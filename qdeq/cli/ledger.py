@@ -27,7 +27,10 @@ def ledger(
     tasks: Annotated[bool, typer.Option("--tasks", help="List every task, not only those in flight.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List and sum what a ledger holds: tasks, shots and cost by device and state. Nothing is sent."""
+    """List and sum what a ledger holds: tasks, shots and cost by device and state. Nothing is sent.
+
+    Every result is read and checked: a ledger with a damaged one is refused, as it is by a run, and the rows are named.
+    """
     from qdeq.budget import LEDGER_NAME
     from qdeq.ledger import Ledger
     from qdeq.prices import NANO
@@ -37,6 +40,7 @@ def ledger(
         raise LedgerError(f"{file}: there is no ledger\nGive the folder of a run that cost money, or budget.ledger.")
     book = Ledger(file)
     try:
+        book.verify()
         if as_json:
             rows = [asdict(entry) for entry in book.entries()]
             for row in rows:

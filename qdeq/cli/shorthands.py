@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from qdeq.errors import SpecError
-from qdeq.spec import parse_yaml
+from qdeq.spec import read_yaml
 
 ANY_SOLVER = ("on_failure", "fallback", "fixed_steps", "first_shots", "shots_growth", "max_steps", "rtol", "atol")
 """What stands in the solver section whatever the solver is, and outlives a change of it."""
@@ -39,8 +39,8 @@ def shorthands(config: Path, backend: str | None, solver: str | None, device: st
 def _sections(config: Path) -> Mapping[Any, Any] | None:
     """Return the file's content, or None where it cannot be had: reading it for good will say why."""
     try:
-        data = parse_yaml(config.read_text(encoding="utf-8"), str(config))
-    except (OSError, ValueError, SpecError):
+        data = read_yaml(config)
+    except SpecError:
         return None
     return data if isinstance(data, Mapping) else None
 

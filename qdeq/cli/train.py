@@ -72,7 +72,8 @@ def train(
     from qdeq.training.team import leads_here
 
     if (config is None) == (resume is None):
-        raise TrainingError("there is nothing to train, or too much\nGive either CONFIG or --resume RUN.")
+        what = "neither CONFIG nor --resume RUN was" if config is None else "CONFIG and --resume RUN were both"
+        raise TrainingError(f"{what} given\nGive CONFIG to begin a run, or --resume RUN to go on with one.")
     leads = leads_here()
     console = make_console(stderr=as_json)
     progress = make_progress(console) if leads and not quiet else Progress()

@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from qdeq.budget import LISTED
 from qdeq.ledger import IN_FLIGHT, Entry, Ledger
 from qdeq.prices import dollars
 
@@ -31,7 +32,13 @@ def ledger_table(ledger: Ledger, *, tasks: bool = False) -> RenderableType:
     parts: list[RenderableType] = [Text(said), sums]
     flying = [entry for entry in entries if entry.state in IN_FLIGHT]
     if flying and not tasks:
-        parts += [Text("\nin flight; the next run with this ledger takes their results"), _task_table(flying)]
+        unnamed = sum(entry.arn is None for entry in flying)
+        said = f"\n{len(flying):,} in flight; the next run with this ledger takes their results"
+        if unnamed:
+            said += f"\n{unnamed:,} of them may be in flight: asked for, and not named by the service"
+        parts += [Text(said), _task_table(flying[:LISTED])]
+        if flying[LISTED:]:
+            parts.append(Text(f"... and {len(flying) - LISTED:,} more; --tasks lists every task"))
     if tasks:
         parts += [Text(""), _task_table(entries)]
     return Group(*parts)

@@ -37,6 +37,9 @@ WHATS = {
     "circuits": ("circuits a prediction", 1.0, ".1f"),
     "shots": ("shots a prediction", 1.0, ",.0f"),
 }
+_LEFT_OUT: dict[Kind, tuple[str, ...]] = {"depolarising": ("shots",), "shots": ("noiseless_residual",)}
+"""Figures that there are none of, or that are another one's: without noise on gates both maps are the same."""
+
 MARKERS = ("o", "s", "^", "D", "v", "P")
 
 
@@ -45,7 +48,7 @@ def blocks(study: NoiseStudy) -> list[Block]:
     found = []
     for kind, title in TITLES.items():
         for figure, (what, factor, form) in WHATS.items():
-            if kind == "depolarising" and figure == "shots":
+            if figure in _LEFT_OUT[kind]:
                 continue
             lines = []
             for level in study.levels(kind):

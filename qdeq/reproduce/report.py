@@ -101,7 +101,8 @@ def _heading(found: Reproduction) -> str:
 
 def _remarks(found: Reproduction) -> Iterator[tuple[str, Sequence[str]]]:
     table = found.table
-    yield f"What the paper claims ({table.paper})", table.claims
+    if table.claims:
+        yield f"What the paper claims ({table.paper})", table.claims
     if table.measured:
         yield "What was measured elsewhere", table.measured
     if found.mode == "reference":

@@ -142,7 +142,7 @@ def save_checkpoint(
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise CheckpointError(
-            f"{path}: cannot be written ({error.strerror})\nMake room or give another folder with --out DIR."
+            f"{path}: cannot be written ({error.strerror})\nMake room in the folder; the checkpoints in it are whole."
         ) from error
 
 

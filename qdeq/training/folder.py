@@ -58,6 +58,11 @@ class RunFolder:
         return self.path / "stability.png"
 
     @property
+    def report(self) -> Path:
+        """The page of ``qdeq report``, where that has been run."""
+        return self.path / "report.html"
+
+    @property
     def ledger(self) -> Path:
         """What was paid for, where the backend costs money. It stays when a run is replaced: nothing is paid twice."""
         return self.path / LEDGER_NAME
@@ -186,7 +191,7 @@ class RunFolder:
         """
         self.check(force=force)
         try:
-            pictures = (self.curves, self.stability)
+            pictures = (self.curves, self.stability, self.report)
             weights = (self.checkpoint("best"), *self._checkpoints.glob("step-*.safetensors*"))
             for old in (self.summary, self.metrics, *pictures, *weights):
                 old.unlink(missing_ok=True)

@@ -73,7 +73,9 @@ def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             end = newline
             yield end, record
     except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
-        raise CheckpointError(f"{path}: missing or damaged\nTrain again to have it.") from error
+        raise CheckpointError(
+            f"{path}: missing or damaged\nMove it away to go on without it: the checkpoints do not need it."
+        ) from error
 
 
 class MetricsWriter:

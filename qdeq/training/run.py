@@ -7,6 +7,7 @@ from pathlib import Path
 
 from qdeq.budget import Budget
 from qdeq.builders import build_data, build_model
+from qdeq.errors import CheckpointError
 from qdeq.spec import ExperimentSpec
 from qdeq.training.environment import check_device, check_tensorboard, cpu_threads
 from qdeq.training.folder import RunFolder
@@ -73,8 +74,14 @@ def resume(path: str | Path, *, budget: Budget | None = None, progress: Progress
         spec = spec.model_copy(update={"budget": budget})
     progress = progress or Progress()
     if folder.finished:
+        summary = RunSummary.read(folder.summary)
+        if summary.spec_hash != spec.content_hash:
+            raise CheckpointError(
+                f"{folder.spec}: is not the experiment that this run finished (spec {summary.spec_hash[:12]}, "
+                f"not {spec.content_hash[:12]})\nUndo what was changed in it, or train anew in another folder."
+            )
         progress.noted(f"{folder.path}: finished before; nothing is left to do")
-        return RunSummary.read(folder.summary)
+        return summary
     with assemble(spec.training.device) as team:
         return _run(spec, folder, team, progress, go_on=True)
 

@@ -12,6 +12,7 @@ from qdeq.backends.paid import Client, PaidBackend
 from qdeq.budget import Budget, spending
 from qdeq.data import FeatureSplits
 from qdeq.errors import BudgetError
+from qdeq.ledger import Ledger
 from qdeq.models import QDEQClassifier
 from qdeq.spec import ExperimentSpec
 
@@ -28,12 +29,14 @@ class Purchase:
         client: Connected.
         budget: What may be spent.
         estimate: What it will take.
+        whole: Whether all of it is to be run.
     """
 
     backend: PaidBackend
     client: Client
     budget: Budget
     estimate: Estimate
+    whole: bool = True
 
     @contextmanager
     def account(self, ledger: Path, note: Callable[[str], None]) -> Iterator[None]:
@@ -44,7 +47,10 @@ class Purchase:
             note: Told of what the user should know.
         """
         with spending(self.budget, self.budget.ledger or ledger, note=note) as account:
+            account.ledger.verify()
             note(self.estimate.chosen())
+            if self.whole and (short := self.estimate.shortage(self.budget.limits)):
+                note(short)
             account.adopt(self.backend, self.client)
             used = account.ledger.totals()
             if used.tasks:
@@ -65,6 +71,7 @@ def prepare(
 
     Raises:
         BudgetError: There is no budget, or it is certain to be passed.
+        LedgerError: The ledger that the budget names cannot be used, or is damaged.
         BackendError: Credentials, region, device or storage are not as a task needs them.
     """
     backend = model.function.backend
@@ -83,7 +90,13 @@ def prepare(
         expected.check(spec.budget.limits)
     client = backend.connect()
     client.check(model.circuit, model.function.observables, spec.shots, native=backend.native(spec.shots))
+    if spec.budget.ledger is not None:  # one in the run's own folder is looked at when that is there
+        book = Ledger(spec.budget.ledger)
+        try:
+            book.verify()
+        finally:
+            book.close()
     assert expected.how is not None
     decided = replace(backend, execution=expected.how)
     model.function = replace(model.function, backend=decided)
-    return Purchase(decided, client, spec.budget, expected)
+    return Purchase(decided, client, spec.budget, expected, whole)

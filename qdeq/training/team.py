@@ -132,5 +132,5 @@ def _lost() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:  # what Gloo and NCCL raise where a connection ends
-        what = re.sub(r"^\[[^]]*\]\s*", "", str(error)).splitlines()[0][:80]
+        what = re.sub(r"^\[[^]]*\]\s*", "", str(error)).splitlines()[0].split(". ")[0][:100]
         raise WorkerLost(f"another process of the team was lost ({what}); its own message says why") from error

@@ -83,7 +83,10 @@ class Trainer:
         self._saved = (self.state.step, self.state.epoch)
         if not self.team.leads:
             return
-        self.elapsed = cut_log(self.folder.metrics, self.state.step, self.state.epoch)
+        if self.folder.metrics.exists():
+            self.elapsed = cut_log(self.folder.metrics, self.state.step, self.state.epoch)
+        else:
+            self._note(f"warning: {self.folder.metrics} is gone, and begins again from here")
         if self.state.best is not None:
             self.state.save_best(self.folder.checkpoint("best"))
 

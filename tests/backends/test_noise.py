@@ -263,7 +263,8 @@ def test_shots_are_the_same_on_all(name):
 @pytest.mark.parametrize("name", adapters("cirq", "braket-local", "pennylane", "pennylane:lightning.qubit"))
 def test_who_has_no_noise_names_those_who_have(name):
     circuit = NoiseModel(bit_flip=0.1, readout=0.1).attach(Circuit(2, (Gate("H", 0),)))
-    with pytest.raises(UnsupportedError, match=r"has no noise; leave noise out; backends that have it: .*torch"):
+    words = r"has no noise on gates \(readout errors alone run here\); leave noise out; backends that have it: .*torch"
+    with pytest.raises(UnsupportedError, match=words):
         get_backend(name).at(circuit, torch.zeros(0).double(), (Z(0),))
 
 

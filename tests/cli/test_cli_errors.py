@@ -49,6 +49,19 @@ def test_bad_experiment(qdeq, assignment, expected):
     refused(qdeq("train", "tiny.yaml", "--out", "out", "--set", assignment, code=2), *expected)
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="needs /dev/zero")
+@pytest.mark.parametrize("options", [(), ("--solver", "naive")])
+def test_a_file_without_end_is_not_read_to_its_end(qdeq, options):
+    refused(qdeq("show", "/dev/zero", *options, code=2), "larger than")
+
+
+def test_resume_and_a_config_exclude_each_other(qdeq):
+    refused(qdeq("train", "tiny.yaml", "--resume", "runs/tiny", code=2), "CONFIG and --resume RUN were both given")
+    refused(qdeq("train", code=2), "neither CONFIG nor --resume RUN was given")
+    refused(qdeq("train", "--resume", "gone", code=2), "gone: there is no such run")
+    refused(qdeq("train", "--resume", "gone", "--set", "seed=1", code=2), "does not go with --resume")
+
+
 def test_bad_shorthands(qdeq):
     refused(qdeq("train", "tiny.yaml", "--solver", "andersen", code=2), "Did you mean 'anderson'?")
     refused(qdeq("train", "tiny.yaml", "--backend", "trch", code=2), "Did you mean 'torch'?")

@@ -116,11 +116,22 @@ def test_a_retired_device_is_refused_without_asking_anybody(experiment, braket_e
 def test_a_device_that_is_offline_or_has_been_retired_since(experiment, braket_env):
     for status, words in (("OFFLINE", "SV1 is offline"), ("RETIRED", "SV1 is retired")):
         braket_env.set_device(SV1, status)
-        assert words in refused(experiment, *PAID)
+        told = refused(experiment, *PAID)
+        assert words in told
+        assert "braket-sv1" not in told.split("error: ")[1]  # it is the one that is away
     braket_env.set_device(EMERALD, "OFFLINE")
     options = sets(shots=100, budget={"max_usd": 1e6, "prices": {EMERALD: {"per_task": 0.3, "per_shot": 0.0016}}})
     told = refused(experiment, *sets(backend={"name": f"braket:{EMERALD}", "region": "eu-north-1"}), *options)
     assert "Emerald is offline" in told
+    assert "another device; `backend: braket-sv1`" in told
+    assert braket_env.tasks() == []
+
+
+def test_a_damaged_ledger_that_the_budget_names_is_refused_before_a_folder_is_made(experiment, braket_env, tmp_path):
+    (tmp_path / "shared.sqlite").write_bytes(b"no ledger" * 1000)
+    assert "shared.sqlite: the ledger cannot be used" in refused(
+        experiment, *PAID, *sets(budget__ledger="shared.sqlite")
+    )
     assert braket_env.tasks() == []
 
 

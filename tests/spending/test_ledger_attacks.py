@@ -6,8 +6,10 @@ import time
 from dataclasses import replace
 
 import pytest
+from typer.testing import CliRunner
 
 import qdeq.ledger
+from qdeq.cli import app
 from qdeq.errors import LedgerError
 from qdeq.ledger import Execution, Ledger, Limits, Result, Totals
 
@@ -64,20 +66,53 @@ def test_a_ledger_with_pages_overwritten_is_refused_when_it_is_opened(path):
         Ledger(path)
 
 
-def test_a_result_that_was_tampered_with_is_not_taken_and_not_run_again(path):
-    name = filled(path, 1)[0]
+@pytest.mark.parametrize(
+    "change",
+    [
+        "result = '{\"values\": [0.5'",
+        "result = replace(result, '0.5', '0.6')",
+        "cost = 2",
+        "seconds = 0.5",
+        "token = 'another'",
+        "state = 'failed'",
+        "checksum = NULL",
+        "result = x'00'",
+    ],
+)
+def test_a_row_that_was_tampered_with_is_not_taken_and_not_run_again(path, change):
+    first, name = filled(path, 2)
     with sqlite3.connect(path) as connection:
-        connection.execute("UPDATE executions SET result = '{\"values\": [0.5'")
+        connection.execute(f"UPDATE executions SET {change} WHERE id = 2")
     book = Ledger(path)
-    with pytest.raises(LedgerError, match="a result that is none"):
-        book.results([name])
+    assert list(book.results([first])) == [first]
+    for read in (book.verify, lambda: book.results([name])):
+        with pytest.raises(LedgerError, match=r"1 of \d results are not as they were written: row 2, "):
+            read()
     book.close()
+    for options in ([], ["--tasks"], ["--json"]):
+        said = CliRunner().invoke(app, ["ledger", str(path), *options])
+        assert said.exit_code == 2
+        assert "row 2, " in said.stderr
+        assert said.stdout == ""
+
+
+def test_the_command_says_how_many_are_in_flight_and_lists_a_few(path):
+    book = Ledger(path)
+    entries, _ = book.reserve([(replace(ONE, program=str(number)), 5) for number in range(25)], WIDE, "s3://b/p")
+    for number, entry in enumerate(entries[:22]):
+        book.sent(entry.token, f"arn:task/{number}")
+    book.close()
+    said = CliRunner().invoke(app, ["ledger", str(path)], env={"COLUMNS": "200"}).stdout
+    assert "25 in flight" in said
+    assert "3 of them may be in flight" in said
+    assert said.count("arn:task/") == 10
+    assert "15 more; --tasks" in said
 
 
 def test_a_ledger_of_another_version_is_refused(path):
     Ledger(path).close()
     with sqlite3.connect(path) as connection:
-        connection.execute("PRAGMA user_version = 2")
+        connection.execute(f"PRAGMA user_version = {qdeq.ledger._VERSION - 1}")
     with pytest.raises(LedgerError, match="no ledger of this version"):
         Ledger(path)
 

@@ -230,6 +230,27 @@ def test_time_adds_up_over_the_parts(tmp_path):
     assert resume(tmp_path / "cut").seconds > elapsed.total
 
 
+def test_a_finished_run_whose_spec_was_edited_says_so(finished, tmp_path):
+    _, _, whole = finished
+    shutil.copytree(whole, tmp_path / "edited")
+    spec = tmp_path / "edited/spec.yaml"
+    spec.write_text(spec.read_text().replace("learning_rate: 0.03", "learning_rate: 0.02"))
+    with pytest.raises(CheckpointError, match="not the experiment that this run finished"):
+        resume(tmp_path / "edited")
+
+
+def test_a_run_that_lost_its_log_goes_on_and_says_so(tmp_path):
+    spec = tiny_spec()
+    train(spec, tmp_path / "whole")
+    cut_short(spec, tmp_path / "cut", 6)
+    (tmp_path / "cut/metrics.jsonl").unlink()
+    watcher = CutShort()
+    resume(tmp_path / "cut", progress=watcher)
+    assert any("metrics.jsonl is gone" in note for note in watcher.notes)
+    assert differences(tmp_path / "whole", tmp_path / "cut") == ["metrics.jsonl"]
+    assert [record["step"] for record in read_metrics(tmp_path / "cut", "step")] == [6, 7, 8]
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such locks")
 def test_two_processes_do_not_write_one_run(tmp_path):
     cut_short(tiny_spec(), tmp_path / "run", 3)

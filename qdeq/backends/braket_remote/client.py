@@ -134,7 +134,7 @@ class BraketClient(Client):
     def _obtain(self, execution: Execution, entry: Entry, account: OpenAccount, price: Price) -> Result | Failed:
         """Take one task from wherever it is to its end."""
         if entry.result is not None:  # another process was quicker
-            return Result.from_json(entry.result)
+            return account.ledger.results([execution.hash])[execution.hash]
         arn = entry.arn or self._send(execution, entry, account.ledger)
         described = self._wait(arn)
         return self._settle(entry, arn, described, account, price, execution)
@@ -281,5 +281,5 @@ class BraketClient(Client):
 def _reached(limit: str, account: OpenAccount) -> BudgetReached:
     return BudgetReached(
         f"the next task would pass budget.{limit} (used: {account.standing()})\n"
-        f"Raise budget.{limit} and run the same again: what is in {account.ledger.path} is not paid for twice."
+        f"Raise budget.{limit} and go on: what is in {account.ledger.path} is not paid for twice."
     )

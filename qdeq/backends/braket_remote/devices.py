@@ -160,12 +160,13 @@ def _session(backend: RemoteBraket, clock: Clock) -> LedgerSession:
 
 
 def _check_status(device: AwsDevice) -> None:
+    simulator = "; `backend: braket-sv1` is a simulator" if not device.arn.endswith("/sv1") else ""
     if device.status == "RETIRED":
-        raise BackendError(f"{device.name} is retired\nUse another device; `backend: braket-sv1` always runs.")
+        raise BackendError(f"{device.name} is retired\nUse another device{simulator}.")
     if device.status != "ONLINE":
         raise BackendError(
             f"{device.name} is {str(device.status).lower()}: tasks would wait for it to come back\n"
-            "Try again later, or use another device; `backend: braket-sv1` always runs."
+            f"Try again later, or use another device{simulator}."
         )
 
 

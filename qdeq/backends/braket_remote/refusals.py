@@ -67,7 +67,7 @@ def explained(
     if code == "DeviceOfflineException":
         return BackendError(f"{what}: {message}\nTry again later, or use another device.")
     if code == "DeviceRetiredException":
-        return BackendError(f"{what}: {message}\nUse another device; `backend: braket-sv1` always runs.")
+        return BackendError(f"{what}: {message}\nUse another device; `qdeq backends` lists what runs on this machine.")
     if code == "ValidationException" and "bucket" in message.lower():
         return bucket_refused("", message)
     if code in ("ValidationException", "ResourceNotFoundException"):
