@@ -14,7 +14,7 @@ from torch import Tensor
 
 from qdeq.backends.sampling import ShotKey
 from qdeq.circuit import Circuit
-from qdeq.errors import CircuitError, UnsupportedError
+from qdeq.errors import BackendError, CircuitError, UnsupportedError
 from qdeq.injection import InjectedFunction
 from qdeq.jacobians import require_autograd
 from qdeq.observables import Observable, check_observables
@@ -337,7 +337,7 @@ def backends_with(capability: str) -> str:
             capable = getattr(BACKENDS.build(name, Backend, BackendError).capabilities, capability)
         except Exception:  # one that cannot be made is no suggestion; `qdeq backends` says why
             continue
-        if capable:
+        if capable and name.partition(":")[0] not in names:
             names.append(name)
     return f"; backends that have it: {', '.join(names)}" if names else ""
 

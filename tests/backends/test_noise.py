@@ -264,8 +264,10 @@ def test_shots_are_the_same_on_all(name):
 def test_who_has_no_noise_names_those_who_have(name):
     circuit = NoiseModel(bit_flip=0.1, readout=0.1).attach(Circuit(2, (Gate("H", 0),)))
     words = r"has no noise on gates \(readout errors alone run here\); leave noise out; backends that have it: .*torch"
-    with pytest.raises(UnsupportedError, match=words):
+    with pytest.raises(UnsupportedError, match=words) as caught:
         get_backend(name).at(circuit, torch.zeros(0).double(), (Z(0),))
+    if name.startswith("pennylane"):
+        assert "pennylane:default.mixed" in str(caught.value)
 
 
 def test_a_register_too_large_for_a_density_matrix():

@@ -192,6 +192,7 @@ CHANGES = {
     "shots": 100,
     "noise": "{readout: 0.1}",
     "adjoint": "broyden",
+    "training.schedule": "cosine",
     "training.epochs": 3,
     "training.batch_size": 8,
     "training.learning_rate": 0.1,

@@ -4,8 +4,10 @@ import pytest
 
 from qdeq.budget import Budget, current_account, spending
 from qdeq.errors import BudgetError, SpecError
+from qdeq.estimate import Bill, Bounds, Estimate
 from qdeq.ledger import Execution, Ledger, Limits
 from qdeq.prices import NANO, Price, dollars, price_of
+from qdeq.rehearsal import Amount
 from qdeq.spec import parse_spec
 
 SV1 = "arn:aws:braket:::device/quantum-simulator/amazon/sv1"
@@ -122,3 +124,10 @@ def test_a_price_of_nothing_is_given_as_such_and_a_huge_one_fits_no_budget(tmp_p
     wanted = Execution(backend="b", device=EMERALD, program="", qubits=1, wants="counts", shots=10, key="k")
     assert book.reserve([(wanted, huge.cost(10, None))], Budget(max_usd=1e9).limits, "s3://b/p") == ([], "max_usd")
     book.close()
+
+
+@pytest.mark.parametrize(("usd", "short"), [(1, False), (2, True), (4.99, True), (5, False)])
+def test_a_budget_between_the_bounds_is_told_of(usd, short):
+    bounds = Bounds(Amount(tasks=3, low=2 * NANO, high=2 * NANO), Amount(tasks=3, low=2 * NANO, high=5 * NANO))
+    said = Estimate("b", bill=Bill(bounds, bounds, bounds)).shortage(Limits(int(usd * NANO)))
+    assert (said is not None and "may stop before its end" in said) is short
