@@ -31,6 +31,7 @@ BUSY_SECONDS = 60.0
 
 _APPLICATION = 0x71646571  # "qdeq", in the file's header
 _VERSION = 2
+_CONTENT = 1  # of what a content hash is made of
 _NAMED = 5
 """At most so many damaged results are named."""
 _COLUMNS = (
@@ -79,7 +80,7 @@ class Execution:
     @cached_property
     def hash(self) -> str:
         """SHA-256 of the content, in hexadecimal."""
-        content = (_VERSION, self.backend, self.device, self.program, self.inputs, self.shots, self.key)
+        content = (_CONTENT, self.backend, self.device, self.program, self.inputs, self.shots, self.key)
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
