@@ -91,7 +91,7 @@ def train(
         typer.echo(json.dumps({**json.loads(summary.to_json()), "folder": str(summary.folder)}, indent=2))
     elif leads and not quiet:
         console.print()
-        console.print(summary_table(summary))
+        console.print(summary_table(summary), crop=False)
 
 
 def _go_on(run: Path, others: list[str], assignments: list[str], progress: Progress) -> RunSummary:
@@ -134,4 +134,4 @@ def evaluate(
     if as_json:
         typer.echo(evaluation.to_json())
     else:
-        make_console().print(evaluation_table(evaluation))
+        make_console().print(evaluation_table(evaluation), crop=False)

@@ -116,3 +116,9 @@ def test_help_imports_nothing_heavy():
     code = f"import sys, qdeq.cli; print([name for name in {heavy} if name in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert result.stdout == "[]\n"
+
+
+def test_a_long_path_is_not_cut(qdeq, tmp_path):
+    folder = "runs/" + "long" * 30
+    assert f"  {folder}/checkpoints/best.safetensors\n" in qdeq("train", "tiny.yaml", "--out", folder).stdout
+    assert f"file: {folder}/checkpoints/best.safetensors\n" in qdeq("eval", folder).stdout
