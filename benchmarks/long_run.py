@@ -100,7 +100,7 @@ def _draw(samples: Sequence[Sample], path: Path) -> None:
     axes = figure.subplots()
     axes.plot([each.step for each in samples], [each.resident for each in samples], color="#2f6f9f")
     axes.set(xlabel="step", ylabel="resident memory [MiB]")
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.2 * max(each.resident for each in samples))  # from 0, so that growth is seen in proportion
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=130)
 
