@@ -8,15 +8,9 @@ from rich.console import Console
 
 from qdeq.sweeps.display import LiveSweepDisplay, SweepLines, make_sweep_progress
 from qdeq.training import EpochRecord, Metrics, Plan, StepRecord
-from qdeq.training.display import RECORDED, LineDisplay, LiveDisplay, folded, make_progress
+from qdeq.training.display import LineDisplay, LiveDisplay, folded, make_progress
 
 FIGURES = Metrics(samples=10, loss=0.5, accuracy=0.8, residual_mean=1e-4, evaluations=5.0, failed={"max_steps": 1})
-
-
-@pytest.fixture(autouse=True)
-def _nowhere(monkeypatch):
-    for name in (*RECORDED, "TERM", "NO_COLOR"):
-        monkeypatch.delenv(name, raising=False)
 
 
 def terminal(width=80, **options):

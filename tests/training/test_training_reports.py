@@ -12,7 +12,7 @@ from tiny_runs import read_metrics
 from qdeq.reports.curves import draw_curves
 from qdeq.reports.tables import summary_table
 from qdeq.training import EpochRecord, Metrics, Plan, StepRecord
-from qdeq.training.display import RECORDED, LineDisplay, LiveDisplay, make_progress
+from qdeq.training.display import LineDisplay, LiveDisplay, make_progress
 from qdeq.training.metrics import Outcomes
 
 FIGURES = Metrics(
@@ -110,8 +110,6 @@ def test_lines_are_few_and_plain():
 
 
 def test_live_display_shows_training_and_validation(monkeypatch):
-    for name in RECORDED:  # these tests may run where there is no live display
-        monkeypatch.delenv(name, raising=False)
     console = Console(file=io.StringIO(), width=120, force_terminal=True, color_system=None)
     display = make_progress(console)
     assert isinstance(display, LiveDisplay)
