@@ -186,7 +186,7 @@ def plot(path: Path, found: dict[str, dict[str, Outcome]], title: str) -> None:
     """Plot the share of instances not converged yet against evaluations: ours solid, TorchDEQ's dashed on top."""
     from matplotlib.figure import Figure
 
-    from qdeq.reports.curves import FAINT, INK
+    from qdeq.reports.plots.style import FAINT, INK
 
     shown = {
         "naive": ("#999999", "-", 1.8),

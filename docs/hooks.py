@@ -3,16 +3,19 @@
 * one reference page for each public module;
 * ``<!-- spec -->``, ``<!-- sweep -->``, ``<!-- options qdeq.solvers -->``, ``<!-- adjoints -->``, ``<!-- gates -->``,
   ``<!-- channels -->``, ``<!-- cli -->``, ``<!-- problems -->`` and ``<!-- checks solvers -->`` become tables;
+* ``<!-- notebook own_circuit -->`` becomes that notebook of ``examples/notebooks``, with the outputs that are stored;
 * LaTeX becomes MathML, which browsers draw without a script.
 """
 
 from __future__ import annotations
 
+import base64
 import html
 import inspect
 import json
 import pkgutil
 import re
+from pathlib import Path
 from typing import Any, get_args
 
 from latex2mathml.converter import convert
@@ -44,9 +47,14 @@ def modules() -> list[str]:
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Add the reference to the navigation."""
+    """Add the reference to the navigation: a section for each package, with its modules."""
     assert config.nav is not None
-    config.nav.append({"Reference": [{name: f"reference/{name}.md"} for name in modules()]})
+    sections: dict[str, list[dict[str, str]]] = {}
+    for name in modules():
+        sections.setdefault(".".join(name.split(".")[:2]), []).append({name: f"reference/{name}.md"})
+    reference: list[Any] = ["reference/index.md"]
+    reference += [pages[0] if len(pages) == 1 else {name: pages} for name, pages in sections.items()]
+    config.nav.append({"Reference": reference})
     return config
 
 
@@ -56,6 +64,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         # a package's own page has its docstring and what is defined in it; what it re-exports is on the modules' pages
         page = f"---\ntitle: {name}\nsearch:\n  boost: 0.5\n---\n::: {name}\n"
         files.append(File.generated(config, f"reference/{name}.md", content=page))
+    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
+        files.append(File.generated(config, f"guides/{path.name}", content=path.read_bytes()))
+        for number, (picture, _) in enumerate(pictures(path), 1):
+            files.append(File.generated(config, f"guides/{path.stem}-{number}.png", content=base64.b64decode(picture)))
     return files
 
 
@@ -74,12 +86,32 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         "cli": command_reference,
         "problems": problem_table,
         "checks": check_table,
+        "notebook": notebook,
+        "public": public_table,
     }
 
     def fill(match: re.Match[str]) -> str:
         return makers[match[1]](*match[2].split())
 
     return re.sub(rf"<!-- ({'|'.join(makers)})((?: [\w.]+)*) -->", fill, markdown)
+
+
+def public_table() -> str:
+    """Return the table of what `from qdeq import ...` gives."""
+    lines = ["| name | what it is |", "| --- | --- |"]
+    for name in sorted(qdeq.__all__, key=str.lower):
+        thing = getattr(qdeq, name)
+        if name.startswith("__") or not hasattr(thing, "__module__"):
+            continue
+        home = f"{thing.__module__}.{thing.__qualname__}" if hasattr(thing, "__qualname__") else ""
+        shown = f"[`{name}`][{home}]" if home else f"`{name}`"
+        lines.append(f"| {shown} | {_cell(_plain(_summary(thing)))} |")
+    return "\n".join(lines)
+
+
+def _plain(text: str) -> str:
+    """Return a docstring's line without roles and in Markdown's code marks."""
+    return re.sub(r":\w+:`~?(?:[\w.]*\.)?(\w+)`", r"`\1`", text).replace("``", "`")
 
 
 def spec_tables() -> str:
@@ -240,6 +272,46 @@ def command_reference() -> str:
     return "\n".join(lines)
 
 
+# -- notebooks --------------------------------------------------------------------------------------------------------
+
+NOTEBOOKS = Path(__file__).parents[1] / "examples" / "notebooks"
+
+
+def cells(path: Path) -> list[dict[str, Any]]:
+    """Return the cells of a notebook."""
+    return list(json.loads(path.read_text(encoding="utf-8"))["cells"])
+
+
+def pictures(path: Path) -> list[tuple[str, str]]:
+    """Return the pictures of a notebook, as PNG in base64, each with the words for those who do not see it."""
+    return [
+        (output["data"]["image/png"], cell["metadata"]["alt"])
+        for cell in cells(path)
+        for output in cell.get("outputs", ())
+        if "image/png" in output.get("data", {})
+    ]
+
+
+def notebook(stem: str) -> str:
+    """Return a notebook as Markdown; its first heading is the page's."""
+    parts: list[str] = []
+    shown = iter(enumerate(pictures(NOTEBOOKS / f"{stem}.ipynb"), 1))
+    for cell in cells(NOTEBOOKS / f"{stem}.ipynb"):
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            parts.append(re.sub(r"^# .*\n+", "", source))
+            continue
+        parts.append(f"```python\n{source}\n```")
+        for output in cell["outputs"]:
+            if "image/png" in output.get("data", {}):
+                number, (_, words) = next(shown)
+                parts.append(f"![{words}]({stem}-{number}.png)")
+            else:
+                text = output.get("text") or output["data"]["text/plain"]
+                parts.append(f"```text\n{''.join(text).rstrip()}\n```")
+    return "\n\n".join(parts)
+
+
 def _header() -> list[str]:
     return ["| key | value | default | meaning |", "| --- | --- | --- | --- |"]
 
@@ -259,7 +331,8 @@ def _default(field: FieldInfo) -> str:
 
 
 def _cell(text: str | None) -> str:
-    return " ".join((text or "").replace("|", "\\|").split())
+    parts = re.split(r"(`[^`]*`)", text or "")  # within code a bar is no border of a cell, and a backslash would show
+    return " ".join("".join(part if part[:1] == "`" else part.replace("|", "\\|") for part in parts).split())
 
 
 # -- mathematics ------------------------------------------------------------------------------------------------------

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
         get_adjoint,
     )
     from qdeq.backends import Backend, Capabilities, ShotKey, get_backend
-    from qdeq.budget import Budget, spending
+    from qdeq.billing.account import spending
+    from qdeq.billing.budget import Budget
     from qdeq.circuit import AmplitudeEncoding, Channel, Circuit, Gate, Input, ReadoutError, Weight
     from qdeq.data import load_dataset, prepare
     from qdeq.equilibrium import Equilibrated, Equilibrium
@@ -64,7 +65,8 @@ _MODULE_OF = {
             "get_adjoint",
         ),
         "qdeq.backends": ("Backend", "Capabilities", "ShotKey", "get_backend"),
-        "qdeq.budget": ("Budget", "spending"),
+        "qdeq.billing.account": ("spending",),
+        "qdeq.billing.budget": ("Budget",),
         "qdeq.circuit": ("AmplitudeEncoding", "Channel", "Circuit", "Gate", "Input", "ReadoutError", "Weight"),
         "qdeq.data": ("load_dataset", "prepare"),
         "qdeq.equilibrium": ("Equilibrated", "Equilibrium"),

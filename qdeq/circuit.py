@@ -261,13 +261,13 @@ class Circuit:
 
     def draw(self, *, max_width: int = 120) -> str:
         """Return a drawing as text, folded at ``max_width`` characters."""
-        from qdeq.drawing import draw_text
+        from qdeq.drawing.text import draw_text
 
         return draw_text(self, max_width=max_width)
 
     def figure(self) -> Figure:
         """Return a drawing as a matplotlib figure."""
-        from qdeq.drawing import draw_figure
+        from qdeq.drawing.figure import draw_figure
 
         return draw_figure(self)
 

@@ -19,6 +19,8 @@ from qdeq.solvers import Broyden, CompositeSolver, GrowingShots, Naive, Solution
 
 OnFailure = Literal["warn", "raise", "fallback"]
 
+_NO_DERIVATIVE = "its steps leave PyTorch. Use another solver, or another adjoint (dense)"
+
 
 @dataclass(frozen=True, eq=False)
 class Equilibrated:
@@ -27,7 +29,8 @@ class Equilibrated:
     Attributes:
         value: ``[B, *S]``, the equilibrium (or the last direct layer's output), differentiable.
         evaluations: ``[B]`` int64, evaluations of f that the forward pass spent on the sample.
-        residual: ``[B]``, ``||f(y) - y||_2`` at ``value``; None where it was not measured (direct layers in training).
+        residual: ``[B]``, ``||f(y) - y||_2`` at ``value`` (where shots limited the solve, near it: see
+            :class:`~qdeq.solvers.Solution`); None where it was not measured (direct layers in training).
         relative_residual: ``[B]``, the same over ``||f(y)||_2``.
         status: ``[B]`` int8, values of :class:`~qdeq.solvers.Status`; None for direct layers.
         noise: ``[B]``, what shots add to the residual (see :class:`~qdeq.solvers.Solution`); None where f is exact.
@@ -107,6 +110,8 @@ class Equilibrium(nn.Module):
             raise SolverError(f"{type(solver).__name__} cannot take a fixed number of steps: name one of its solvers")
         if (fallback or isinstance(solver, CompositeSolver)) and isinstance(adjoint, UnrolledAdjoint):
             raise SolverError("an unrolled gradient follows one solver: leave the fallback solvers out, or the adjoint")
+        if isinstance(adjoint, UnrolledAdjoint) and solver is not None and not solver.differentiable:
+            raise SolverError(f"an unrolled gradient cannot follow {type(solver).__name__}: {_NO_DERIVATIVE}")
         if first_shots is not None and fixed_steps is not None:
             raise SolverError("with fixed_steps nothing is tested that shots could grow by: leave first_shots out")
         if first_shots is not None and isinstance(adjoint, UnrolledAdjoint):
@@ -149,10 +154,7 @@ class Equilibrium(nn.Module):
         value, penalty = solution.value, None
         if torch.is_grad_enabled():
             usable = solution.residual.isfinite()
-            at_the_last = solution.converged
-            if solution.shots is not None:
-                at_the_last = at_the_last | (solution.status == Status.NOISE_LIMITED)
-            path = SolverPath(self.solver, y0, solution.steps, at_the_last)
+            path = SolverPath(self.solver, y0, solution.best_step, solution.weight)
             value = attach(f, solution.value, args, self.adjoint, self.on_failure, record, usable, path)
             if self.training and self.jacobian_weight > 0:
                 rows = tuple(arg[usable] for arg in args)
@@ -175,13 +177,22 @@ class Equilibrium(nn.Module):
     def direct(self, f: Callable[..., Tensor], y0: Tensor, args: Sequence[Tensor] = (), *, layers: int) -> Equilibrated:
         """Apply f ``layers`` times from y0, recording all of them: the paper's DIRECT, and the warm-up of IMPLICIT.
 
-        In evaluation mode the residual at the output is measured too, which costs one more evaluation.
+        In evaluation mode the residual at the output is measured too, which costs one more evaluation. A sample whose
+        output is not finite ends at y0, without a gradient.
+
+        Raises:
+            ConvergenceError: There is such a sample, and ``on_failure`` is ``"raise"``.
         """
         args = tuple(args)
-        y = y0
-        for _ in range(layers):
-            y = f(y, *args)
+        y = _layers(f, y0, args, layers)
         spent = torch.full((len(y0),), layers, dtype=torch.int64, device=y0.device)
+        usable = y.flatten(1).isfinite().all(dim=1)
+        if not usable.all():
+            gone = f"{int((~usable).sum())} of {len(y)} samples are not finite after direct layers"
+            self._tell(f"{gone}.\nRemedy: {Status.NON_FINITE.remedy}")
+            # again without them: in one graph their derivatives, 0 x NaN, would reach the weights that all share
+            rows = usable.nonzero().squeeze(1)
+            y = y0.index_copy(0, rows, _layers(f, y0[rows], tuple(arg[rows] for arg in args), layers))
         if self.training:
             return Equilibrated(y, spent)
         with torch.no_grad():
@@ -208,10 +219,13 @@ class Equilibrium(nn.Module):
             return replace(solution, status=ended)
         solution = solve_in_turn((self.solver, *self.fallback), self.as_solved(f), y0, args)
         if not solution.all_converged and solution.failed.any():
-            if self.on_failure == "raise":
-                raise ConvergenceError(solution.summary())
-            warnings.warn(solution.summary(), ConvergenceWarning, stacklevel=3)
+            self._tell(solution.summary())
         return solution
+
+    def _tell(self, failure: str) -> None:
+        if self.on_failure == "raise":
+            raise ConvergenceError(failure)
+        warnings.warn(failure, ConvergenceWarning, stacklevel=4)
 
     def _penalty(self, f: Callable[..., Tensor], y: Tensor, args: tuple[Tensor, ...], probe: Tensor | None) -> Tensor:
         """Return the mean of ``||J||_F² / N`` at the (constant) equilibrium, as in Bai et al., ICML 2021."""
@@ -222,6 +236,15 @@ class Equilibrium(nn.Module):
         else:
             norm = hutchinson_norm(f, y, args, probe=probe, create_graph=True)
         return norm.mean() / y[0].numel()
+
+
+def _layers(f: Callable[..., Tensor], y: Tensor, args: tuple[Tensor, ...], layers: int) -> Tensor:
+    """Return what f makes of y, applied so many times; under shots each time with new ones."""
+    for layer in range(layers):
+        # the first numbered evaluation is that of the residual, which is measured afterwards
+        each: Any = f.at_evaluation(layer + 2) if hasattr(f, "at_evaluation") else f
+        y = each(y, *args)
+    return y
 
 
 def _check_kinds(solver: Any, adjoint: Any, fallback: Any) -> None:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import difflib
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 _HIDDEN = {"Cc", "Cs", "Zl", "Zp"}  # control characters, halves of surrogate pairs, separators of lines and paragraphs
 _REORDERING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # bidirectional controls
+_NAMED = 3  # of several things that are wrong
+_BEGINNING = 3  # letters, from which on a word may be the beginning of another
 
 
 class QdeqError(Exception):
@@ -85,7 +87,29 @@ def is_hidden(character: str) -> bool:
     return unicodedata.category(character) in _HIDDEN or character in _REORDERING
 
 
+def summed_up(problems: Mapping[str, QdeqError], of: int, what: str) -> str:
+    """Return what is wrong with several things of a kind in two lines: the first one whole, the next ones by name.
+
+    Args:
+        problems: What is wrong, by whose problem it is; at least one.
+        of: How many things there are.
+        what: What they are called, such as ``"variants"``.
+    """
+    (first, error), *others = problems.items()
+    told = f"{first}: {error}"
+    if not others:
+        return told
+    line = told.partition("\n")[0]
+    named = []
+    for name, other in others[:_NAMED]:
+        named.append(name if str(other) == str(error) else f"{name} ({str(other).splitlines()[0]})")
+    more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
+    return f"{line}\n{len(problems)} of {of} {what} are wrong; the others: {', '.join(named)}{more}"
+
+
 def did_you_mean(word: object, allowed: Iterable[str]) -> str:
-    """Return ``" Did you mean 'x'?"`` for the closest allowed word, or an empty string."""
-    close = difflib.get_close_matches(str(word), list(allowed), n=1)
+    """Return ``" Did you mean 'x'?"`` for an allowed word that begins so, or the closest one, or an empty string."""
+    words = list(allowed)
+    longer = [each for each in words if each.startswith(str(word))] if len(str(word)) >= _BEGINNING else []
+    close = longer or difflib.get_close_matches(str(word), words, n=1)
     return f" Did you mean {close[0]!r}?" if close else ""

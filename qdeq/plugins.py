@@ -152,3 +152,47 @@ def _entry_points(group: str) -> dict[str, EntryPoint]:
 SOLVERS = Registry("qdeq.solvers", "solver")
 BACKENDS = Registry("qdeq.backends", "backend")
 DATASETS = Registry("qdeq.datasets", "data set")
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A plug-in that some package registered.
+
+    Attributes:
+        name: Under which it is registered.
+        package: Name and version of the package that it is from.
+        made: What is registered; None where it cannot be loaded.
+        reason: Why not.
+        mend: The command that installs what it lacks; None where that is not known.
+    """
+
+    name: str
+    package: str
+    made: Any = None
+    reason: str | None = None
+    mend: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether it can be used."""
+        return self.reason is None
+
+
+def installed(registry: Registry) -> list[Installed]:
+    """Return all plug-ins of a registry, loaded; one that fails in any way does not keep the others from it."""
+    entries = _entry_points(registry.group)
+    found = []
+    for name in registry.names():
+        dist = getattr(entries.get(name), "dist", None)
+        package = f"{dist.name} {dist.version}" if dist else ""
+        try:
+            made = registry.load(name)
+            if registry is BACKENDS:
+                made()  # some need more than their module
+        except Exception as error:  # a plug-in may fail in any way
+            mend = install_command(name) if isinstance(error.__cause__, ImportError) else None
+            reason = str(error) if isinstance(error, QdeqError) else f"{type(error).__name__}: {error}"
+            found.append(Installed(name, package, reason=reason, mend=mend))
+        else:
+            found.append(Installed(name, package, made))
+    return found

@@ -43,14 +43,19 @@ class SolverPath(NamedTuple):
     Attributes:
         solver: The solver.
         y0: ``[B, *S]``, where it started.
-        steps: ``[B]`` int64, steps that it took.
-        at_last: ``[B]`` bool, where the solution is its last iterate and not an earlier, better one.
+        steps: ``[B]`` int64, steps to the iterate y that the solution is, or rests on.
+        weight: ``[B]``, w where the solution is ``(1 - w) y + w f(y)``; None for w = 0 everywhere.
     """
 
     solver: Solver
     y0: Tensor
     steps: Tensor
-    at_last: Tensor
+    weight: Tensor | None = None
+
+    def select(self, rows: Tensor) -> SolverPath:
+        """Return the path of some samples."""
+        weight = None if self.weight is None else self.weight[rows]
+        return SolverPath(self.solver, self.y0[rows], self.steps[rows], weight)
 
 
 @dataclass(frozen=True)
@@ -158,7 +163,7 @@ def attach(
     rows = usable.nonzero().squeeze(1)
     if not len(rows):
         return y
-    taken = None if path is None else SolverPath(path.solver, *(part[rows] for part in path[1:]))
+    taken = None if path is None else path.select(rows)
     report = Report(record, on_failure, len(y), rows)
     return y.index_copy(0, rows, adjoint.connect(f, y[rows], tuple(arg[rows] for arg in args), taken, report))
 

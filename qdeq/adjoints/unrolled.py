@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 from qdeq.adjoints.base import ADJOINT_CONFIG, Adjoint, Function, Report, SolverPath
 from qdeq.errors import QdeqError, SolverError
 from qdeq.solvers.base import Problem
-from qdeq.solvers.driver import _select
+from qdeq.solvers.loop import select_rows
 
 _REMEDY = "another adjoint (dense), or another solver."
 
@@ -25,7 +25,7 @@ class UnrolledAdjoint(Adjoint):
     Anderson with its least squares, Newton with its Jacobians, and all of it is differentiated, y0 held constant. So
     the gradient is that of the value itself, however far it is from an equilibrium, and close to the equilibrium's
     after a solve to a small tolerance. It can be differentiated again, as often as f can. Memory grows with the steps.
-    The forward pass costs two solves, and three where a sample did not converge, to find its best iterate again.
+    The forward pass costs two solves.
 
     There is no backward system: the record's residual is None. A sample fails, and gets no gradient, where the
     repetition does not come to its value: the solver is no function of its inputs, or amplifies rounding errors. Where
@@ -50,10 +50,9 @@ class UnrolledAdjoint(Adjoint):
             failed[rows] = True
             report(failed, what=f"a step of {name} has no finite derivative", remedy=_REMEDY)
 
-        last = path.steps if bool(path.at_last.all()) else _steps_to(y, f, args, path)
         try:
             with torch.enable_grad():
-                rows, again = _iterates_at(last, _RecordedProblem(f, y.shape[1:], args, name, lost), path)
+                rows, again = _again(_RecordedProblem(f, y.shape[1:], args, name, lost), path)
         except QdeqError:
             raise
         except RuntimeError as error:  # a step that leaves PyTorch, or overwrites what its derivative needs
@@ -120,46 +119,31 @@ class _RecordedProblem(Problem):
         return torch.where(usable.reshape(-1, *(1,) * (g.dim() - 1)), g, 0.0)
 
 
-def _iterates(problem: Problem, path: SolverPath, last: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield, for the steps 0, 1, ..., the samples ``[b]`` not past their last one, and their iterates ``[b, N]``.
+def _again(problem: Problem, path: SolverPath) -> tuple[Tensor, Tensor]:
+    """Take the steps again; return all samples ``[B]``, in the order in which they end, and their values ``[B, N]``.
 
     Samples drop out as in :func:`qdeq.solvers.solve`, so that f is called with the same batches there and here.
     """
-    start = path.y0.detach().flatten(1)
+    start, last = path.y0.detach().flatten(1), path.steps
+    weight = torch.zeros_like(start[:, 0]) if path.weight is None else path.weight
     y, rows, state = start, torch.arange(len(start), device=start.device), None
-    final = int(last.max())
-    for step in range(final):
-        yield rows, y
-        fy = problem(y)
-        keep = (last[rows] > step).nonzero().squeeze(1)
-        if len(keep) < len(rows):
-            y, fy, rows, state = y[keep], fy[keep], rows[keep], _select(state, keep)
+    ended, values = [], []
+    for step in range(int(last.max()) + 1):
+        goes_on = last[rows] > step
+        done, keep = (~goes_on).nonzero().squeeze(1), goes_on.nonzero().squeeze(1)
+        share = weight[rows[done], None]
+        value = y[done]
+        if len(keep) or bool((share > 0).any()):
+            fy = problem(y)
+            value = torch.where(share > 0, torch.lerp(value, fy[done], share), value)
+        ended.append(rows[done])
+        values.append(value)
+        if not len(keep):
+            break
+        if len(done):
+            y, fy, rows, state = y[keep], fy[keep], rows[keep], select_rows(state, keep)
             problem.keep(keep)
         state = path.solver.init(y, fy) if state is None else state
         y, state = path.solver.step(problem, state, y, fy)
         y = torch.where(y.isfinite().all(dim=1, keepdim=True), y, start[rows])  # f is not called outside the reals
-    yield rows, y
-
-
-def _iterates_at(last: Tensor, problem: Problem, path: SolverPath) -> tuple[Tensor, Tensor]:
-    """Return all samples ``[B]``, in the order in which they end, and their iterates at their last steps ``[B, N]``."""
-    ended, ends = [], []
-    for step, (rows, iterates) in enumerate(_iterates(problem, path, last)):
-        done = (last[rows] == step).nonzero().squeeze(1)
-        ended.append(rows[done])
-        ends.append(iterates[done])
-    return torch.cat(ended), torch.cat(ends)
-
-
-@torch.no_grad()
-def _steps_to(y: Tensor, f: Function, args: tuple[Tensor, ...], path: SolverPath) -> Tensor:
-    """Return the step ``[B]`` at which each sample's iterate was y ``[B, *S]``: without convergence, not the last."""
-    value = y.flatten(1)
-    step_of, closest = torch.zeros_like(path.steps), value.new_full((len(y),), torch.inf)
-    problem = Problem(f, y.shape[1:], args, type(path.solver).__name__)
-    for step, (rows, iterates) in enumerate(_iterates(problem, path, path.steps)):
-        distance = torch.linalg.vector_norm(iterates - value[rows], dim=1)
-        closer = distance < closest[rows]
-        step_of[rows[closer]] = step
-        closest[rows] = torch.minimum(distance, closest[rows])
-    return torch.where(path.at_last, path.steps, step_of)
+    return torch.cat(ended), torch.cat(values)

@@ -17,11 +17,14 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from qdeq.backends.base import Backend, FrozenFunction
+from qdeq.backends.analysis import Analysis, analyse
+from qdeq.backends.base import Backend
+from qdeq.backends.choi import columns_by_runs
 from qdeq.backends.circuit_function import CircuitFunction
-from qdeq.backends.compile import Analysis, analyse, compile_columns
-from qdeq.backends.compiled_runs import WeightGradient, columns_by_runs, compile_by_probing, probing_pays
+from qdeq.backends.compile import compile_columns
 from qdeq.backends.executions import ExecutionPlan, bind_rows
+from qdeq.backends.function import FrozenFunction
+from qdeq.backends.probing import WeightGradient, compile_by_probing, probing_pays
 from qdeq.backends.readout import read_out
 from qdeq.backends.sampling import ShotKey, sample_expectations
 from qdeq.backends.torch.simulator import amplitudes
@@ -116,20 +119,17 @@ class CircuitBackend(Backend):
         """Run bound circuits, each distinct one once, on this backend's workers; ``[N, 2^n]``."""
         return ExecutionPlan.of([lowered(circuit, self.lacks) for circuit in circuits]).run(self)
 
-    def at(
+    def freeze(
         self,
         circuit: Circuit,
         weights: Tensor,
         observables: Sequence[Observable],
-        *,
-        shots: int | None = None,
-        key: ShotKey | None = None,
+        shots: int | None,
+        key: ShotKey | None,
     ) -> FrozenFunction:
-        """Freeze the weights ``[P]``: compiled where the encoder allows it and it costs less, else by circuits."""
-        self.check(circuit, weights, observables, shots=shots)
+        """Return a compiled function where the encoder allows it and it costs less, else one that runs circuits."""
         analysis = analyse(circuit)
         check_compilable(self, analysis, shots)
-        key = None if shots is None else key or ShotKey(seed=0)
         circuits = self.by_circuits(circuit, weights, observables, shots, key)
         if shots is not None:
             return circuits

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -12,11 +12,10 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass as options_dataclass
 from torch import Tensor
 
+from qdeq.backends.function import FrozenFunction
 from qdeq.backends.sampling import ShotKey
 from qdeq.circuit import Circuit
 from qdeq.errors import BackendError, CircuitError, UnsupportedError
-from qdeq.injection import InjectedFunction
-from qdeq.jacobians import require_autograd
 from qdeq.observables import Observable, check_observables
 from qdeq.plugins import BACKENDS
 
@@ -89,69 +88,12 @@ class Expectation:
     version: str
 
 
-class FrozenFunction(ABC):
-    """A circuit's expectations as a function of its inputs alone, at fixed weights.
-
-    Made by :meth:`Backend.at`, once per training step. Calling it is differentiable in the inputs and in the weights
-    that it was frozen at; the graph up to the weights is shared by all calls, so run backward through it once.
-
-    Attributes:
-        compiled: Whether the circuit has been run for good, so that neither an evaluation nor a Jacobian runs it again.
-        shots: Measurements of an evaluation per group of observables; None where it is exact. Where it is a number,
-            :meth:`measure` gives standard errors, and a solve stops where they hide the residual.
-    """
-
-    compiled: bool = False
-    shots: int | None = None
-
-    @abstractmethod
-    def __call__(self, inputs: Tensor) -> Tensor:
-        """Return the expectations ``[B, O]`` at inputs ``[B, I]``."""
-
-    def measure(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the expectations and their standard errors, each ``[B, O]``, without a graph.
-
-        Raises:
-            UnsupportedError: The expectations are exact.
-        """
-        raise UnsupportedError("these expectations have no standard errors; freeze the weights with a number of shots")
-
-    def jacobian(self, inputs: Tensor, *, create_graph: bool = False) -> Tensor:
-        """Return the Jacobian ``∂f/∂v``, shape ``[B, O, I]``.
-
-        Where ``create_graph`` is set, it can itself be differentiated, in the inputs and in the weights.
-        """
-        require_autograd()
-        with torch.enable_grad():
-            leaf = inputs if create_graph and inputs.requires_grad else inputs.detach().requires_grad_()
-            value = self(leaf)
-            if not value.requires_grad:  # a circuit without inputs
-                return torch.zeros(*value.shape, inputs.shape[1], dtype=value.dtype, device=value.device)
-            rows = [
-                torch.autograd.grad(
-                    value[:, o].sum(), leaf, retain_graph=True, create_graph=create_graph, materialize_grads=True
-                )[0]
-                for o in range(value.shape[1])
-            ]
-        return torch.stack(rows, dim=1)
-
-    def inject(self, x: Tensor, scale: Tensor | float, size: int) -> tuple[Callable[..., Tensor], tuple[Tensor, ...]]:
-        """Return ``f(y, *rows) = q(x + s W y)`` and its rows, tensors with the batch first (see :mod:`qdeq.injection`).
-
-        Args:
-            x: ``[B, I]``, features.
-            scale: s.
-            size: n, the length of y.
-        """
-        return InjectedFunction(self, scale), (x,)
-
-
 @options_dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Backend(ABC):
     """Base class of all backends: a frozen pydantic dataclass whose fields are its options.
 
     A plug-in sets ``name``, ``version`` and ``capabilities`` as class attributes or properties, implements
-    :meth:`expectation` and :meth:`at`, and registers itself under the entry-point group ``qdeq.backends``.
+    :meth:`evaluate` and :meth:`freeze`, and registers itself under the entry-point group ``qdeq.backends``.
     """
 
     execution: Annotated[
@@ -238,7 +180,6 @@ class Backend(ABC):
             part: Number of the first circuit's streams; circuit t has ``part + t``.
         """
 
-    @abstractmethod
     def at(
         self,
         circuit: Circuit,
@@ -248,7 +189,32 @@ class Backend(ABC):
         shots: int | None = None,
         key: ShotKey | None = None,
     ) -> FrozenFunction:
-        """Freeze the weights ``[P]``: return the expectations as a differentiable function of the inputs alone."""
+        """Freeze the weights: return the expectations as a differentiable function of the inputs alone.
+
+        Args:
+            circuit: The circuit.
+            weights: ``[P]``.
+            observables: What to measure.
+            shots: Measurements per sample and measurement group; None for exact expectations.
+            key: Names the random streams of the shots; those of seed 0 by default.
+
+        Raises:
+            UnsupportedError: The backend cannot do this.
+            CircuitError: Weights or observables that do not fit the circuit.
+        """
+        self.check(circuit, weights, observables, shots=shots)
+        return self.freeze(circuit, weights, observables, shots, None if shots is None else key or ShotKey(seed=0))
+
+    @abstractmethod
+    def freeze(
+        self,
+        circuit: Circuit,
+        weights: Tensor,
+        observables: Sequence[Observable],
+        shots: int | None,
+        key: ShotKey | None,
+    ) -> FrozenFunction:
+        """Return what :meth:`at` does, of arguments that have been checked; there is a key wherever there are shots."""
 
     def state_bytes(self, num_qubits: int) -> float:
         """Return the memory [bytes] that the state of one sample takes, without noise."""
@@ -340,16 +306,6 @@ def backends_with(capability: str) -> str:
         if capable and name.partition(":")[0] not in names:
             names.append(name)
     return f"; backends that have it: {', '.join(names)}" if names else ""
-
-
-def check_inputs(inputs: Tensor, size: int, like: Tensor) -> None:
-    """Raise a :class:`~qdeq.errors.CircuitError` unless inputs are ``[B, size]`` or wider, of the type of ``like``."""
-    if inputs.dim() != 2 or inputs.shape[1] < size:
-        raise CircuitError(f"the circuit takes inputs of shape [batch, {size}], not {list(inputs.shape)}")
-    if inputs.dtype != like.dtype or inputs.device != like.device:
-        raise CircuitError(
-            f"inputs ({inputs.dtype} on {inputs.device}) and weights ({like.dtype} on {like.device}) must agree"
-        )
 
 
 def _readable(size: float) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from qdeq.backends.base import FrozenFunction, check_inputs
+from qdeq.backends.function import FrozenFunction, check_inputs
 from qdeq.backends.sampling import ShotKey, least_error
 from qdeq.backends.shifts import shifted_circuits
 from qdeq.circuit import Angle, Circuit, Input, Weight

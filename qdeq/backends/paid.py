@@ -10,9 +10,12 @@ from pydantic.dataclasses import dataclass
 
 from qdeq.backends.base import Backend
 from qdeq.backends.executions import record_executions, record_shots
-from qdeq.budget import OpenAccount, current_account
+from qdeq.billing.account import OpenAccount, current_account
+from qdeq.billing.budget import Budget
+from qdeq.billing.entries import Entry
+from qdeq.billing.execution import Execution, Result
+from qdeq.billing.prices import Price
 from qdeq.circuit import Circuit
-from qdeq.ledger import Entry, Execution, Result
 from qdeq.observables import Observable
 
 
@@ -46,8 +49,19 @@ class Client(ABC):
         """
 
     @abstractmethod
+    def price(self, budget: Budget) -> Price:
+        """Return what tasks are taken to cost: the user's price, or the higher of the table's and the device's own.
+
+        Raises:
+            BudgetError: It is not known.
+        """
+
+    @abstractmethod
     def recover(self, account: OpenAccount) -> None:
-        """Look once after each task that the ledger has in flight, and write down those that have ended."""
+        """Tell of a device's own price where it is another, and settle what has ended of the ledger's tasks in flight.
+
+        Called once, before the first task; it makes none.
+        """
 
     @abstractmethod
     def cancel(self, entries: Sequence[Entry], account: OpenAccount) -> list[Entry]:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from qdeq.backends.adapter import CircuitBackend
+from qdeq.backends.analysis import analyse, column_states
 from qdeq.backends.base import Backend
-from qdeq.backends.compile import analyse, column_states
-from qdeq.backends.compiled_runs import choi_fits, num_probes, probing_pays
+from qdeq.backends.choi import choi_fits
+from qdeq.backends.probing import num_probes, probing_pays
 from qdeq.backends.shifts import shifted_circuits
 from qdeq.circuit import Circuit, Input, Weight
 

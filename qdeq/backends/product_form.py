@@ -15,7 +15,7 @@ from math import prod
 import torch
 from torch import Tensor
 
-from qdeq.backends.base import FrozenFunction, check_inputs
+from qdeq.backends.function import FrozenFunction, check_inputs
 from qdeq.injection import upsample_transposed
 
 

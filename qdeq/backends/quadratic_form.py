@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from qdeq.backends.base import FrozenFunction, check_inputs
+from qdeq.backends.function import FrozenFunction, check_inputs
 from qdeq.injection import upsample, upsample_transposed
 
 

@@ -1,9 +1,10 @@
-"""Readout errors, applied to outcome probabilities: a 2 x 2 stochastic matrix for each qubit."""
+"""Readout errors: a 2 x 2 stochastic matrix for each qubit, applied to probabilities, observables or counts."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -50,6 +51,29 @@ def observable_read(observable: Observable, errors: Sequence[ReadoutError]) -> O
             read = read @ PauliSum(((1 - a - b, PauliString(((qubit, letter),))), *bias))
         total = total + read
     return total
+
+
+def counts_read(
+    counts: Mapping[str, int], errors: Sequence[ReadoutError], generator: np.random.Generator
+) -> Mapping[str, int]:
+    """Return what is read where outcomes were measured so often; every bit of every shot is flipped by itself.
+
+    Args:
+        counts: By outcome, one character a qubit, qubit 0 first.
+        errors: Their probabilities.
+        generator: Draws the flips.
+    """
+    for error in errors:
+        read: dict[str, int] = {}
+        for outcome, count in sorted(counts.items()):
+            zero = outcome[error.qubit] == "0"
+            flips = int(generator.binomial(count, error.zero_to_one if zero else error.one_to_zero))
+            flipped = outcome[: error.qubit] + ("1" if zero else "0") + outcome[error.qubit + 1 :]
+            for name, number in ((outcome, count - flips), (flipped, flips)):
+                if number:
+                    read[name] = read.get(name, 0) + number
+        counts = read
+    return counts
 
 
 def _split(values: Tensor, qubit: int) -> tuple[Tensor, ...]:

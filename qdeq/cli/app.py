@@ -1,10 +1,12 @@
-"""What all commands share, and those that look things up."""
+"""What all commands share: the options that several have, the experiment they load, the console they print to."""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +19,6 @@ from qdeq.errors import CircuitError, DataError, UnsupportedError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from qdeq.plugins import Registry
     from qdeq.spec import ExperimentSpec
 
 _SECTIONS = {DataError: "data", CircuitError: "model", UnsupportedError: "backend"}
@@ -70,9 +71,17 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only; w
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else on the standard output.")]
 
 
+_COMPLETION = ("--install-completion", "--show-completion")
+SHELLS = ("bash", "zsh", "fish", "powershell", "pwsh")
+
+
 def main() -> None:
     """Run the command line."""
-    app()
+    words = sys.argv[1:]
+    if any(word in _COMPLETION and named in SHELLS for word, named in pairwise(words)):
+        # typer would look for the shell that it runs in, and pass over the one that is named
+        os.environ["_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION"] = "1"
+    app(prog_name="qdeq")  # also by `python -m qdeq`: completion is for that name
 
 
 def _version(asked: bool) -> None:
@@ -94,77 +103,6 @@ def _options(
     ] = False,
 ) -> None:
     pass
-
-
-@app.command(
-    epilog=examples(
-        "qdeq show configs/digits.yaml",
-        "qdeq show configs/digits.yaml --set model.qubits=6     # what would change",
-        "qdeq show configs/digits.yaml --json | jq .circuit.depth",
-    )
-)
-def show(
-    config: Config,
-    backend: Backend = None,
-    solver: Solver = None,
-    assignments: Assignments = None,
-    as_json: AsJson = False,
-) -> None:
-    """Show what a file describes: all settings, the circuit, its depth, and the parameters."""
-    spec = load(config, backend, solver, None, assignments)
-
-    from qdeq.reports.experiment import experiment_json, experiment_report
-
-    if as_json:
-        with named(config):
-            typer.echo(experiment_json(spec))
-        return
-    console = make_console()
-    with named(config):
-        report = experiment_report(spec, width=console.width)
-    console.print(report)
-
-
-@app.command(
-    epilog=examples(
-        "qdeq schema > experiment.schema.json     # `qdeq init` does that, too",
-        "qdeq schema --sweep > sweep.schema.json",
-    )
-)
-def schema(
-    sweep: Annotated[bool, typer.Option("--sweep", help="That of the file for `qdeq sweep`.")] = False,
-) -> None:
-    """Print the JSON schema of the experiment file, for editors; it lists the options of all installed plug-ins."""
-    import json
-
-    from qdeq.reports.schema import experiment_schema, sweep_schema
-
-    typer.echo(json.dumps(sweep_schema() if sweep else experiment_schema(), indent=2, ensure_ascii=False))
-
-
-@app.command(epilog=examples("qdeq solvers", "qdeq solvers --json | jq -r .plugins[].name"))
-def solvers(as_json: AsJson = False) -> None:
-    """List the solvers that are installed, with their options."""
-    from qdeq.plugins import SOLVERS
-
-    _list(SOLVERS, as_json)
-
-
-@app.command(epilog=examples("qdeq backends", "qdeq backends --json | jq -r .plugins[].name"))
-def backends(as_json: AsJson = False) -> None:
-    """List the backends that are installed, with their options and what they can do."""
-    from qdeq.plugins import BACKENDS
-
-    _list(BACKENDS, as_json)
-
-
-def _list(registry: Registry, as_json: bool) -> None:
-    from qdeq.reports.plugins import plugin_json, plugin_table
-
-    if as_json:
-        typer.echo(plugin_json(registry))
-    else:
-        make_console().print(plugin_table(registry))
 
 
 def load(

@@ -12,18 +12,7 @@ from qdeq.cli.exits import ExitCode
 from qdeq.errors import PluginError, SolverError
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
-    from qdeq.testing.report import Report, SolverReport
-
-_STYLES = {
-    "passed": "green",
-    "failed": "bold red",
-    "skipped": "dim",
-    "solved": "green",
-    "dishonest": "bold red",
-    "raised": "bold red",
-}
+    from qdeq.testing.report import Report
 
 
 @app.command(
@@ -114,89 +103,21 @@ def _option(assignment: str) -> tuple[str, Any]:
 
 def _list(as_json: bool) -> None:
     """Print the table of problems, and what each check proves."""
-    import json
-
-    from rich.table import Table
-    from rich.text import Text
-
-    from qdeq.testing.problems import PROBLEMS
-    from qdeq.testing.solver_harness import SOLVER_CHECKS
-    from qdeq.testing.solvers import CHECK_NAMES
+    from qdeq.reports.conformance import problems_json, problems_report
 
     if as_json:
-        columns = ("name", "equation", "answer", "asks", "required")
-        rows = [{column: getattr(problem, column) for column in columns} for problem in PROBLEMS]
-        proofs = {check: SOLVER_CHECKS[check].proves for check in CHECK_NAMES}
-        typer.echo(json.dumps({"problems": rows, "checks": proofs}, indent=2, ensure_ascii=False))
-        return
-    table = _new_table("problem", "f(y)", "answer", "what it asks", "must converge")
-    for problem in PROBLEMS:
-        must = "yes" if problem.required else ""
-        table.add_row(*map(Text, (problem.name, problem.equation, problem.answer, problem.asks, must)))
-    console = make_console()
-    console.print(table)
-    console.print()
-    table = Table(box=None, show_header=False, pad_edge=False)
-    for check in CHECK_NAMES:
-        table.add_row(Text(check, "bold"), Text(SOLVER_CHECKS[check].proves))
-    console.print(table)
+        typer.echo(problems_json())
+    else:
+        make_console().print(problems_report())
 
 
 def _show(report: Report, as_json: bool, quiet: bool) -> None:
     """Print a report, and end with exit code 1 where a check failed."""
-    from qdeq.testing.report import SolverReport
-
     if as_json:
         typer.echo(report.to_json())
     elif not quiet:
-        _print(report, _problem_table(report) if isinstance(report, SolverReport) else None)
+        from qdeq.reports.conformance import conformance_report
+
+        make_console().print(conformance_report(report), crop=False)
     if not report.ok:
         raise typer.Exit(ExitCode.CHECK_FAILED)
-
-
-def _print(report: Report, more: Table | None) -> None:
-    from rich.text import Text
-
-    console = make_console()
-    console.print(Text(report.headline()))
-    console.print(_table(report))
-    if more is not None:
-        console.print()
-        console.print(more)
-    for text in report.explanations():
-        console.print()
-        console.print(Text(text), soft_wrap=True)
-
-
-def _new_table(*columns: str) -> Table:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for position, column in enumerate(columns):
-        numeric = column in ("examples", "difference", "tolerance", "converged", "evaluations")
-        table.add_column(column, justify="right" if numeric else "left", no_wrap=numeric or position < 1)
-    return table
-
-
-def _table(report: Report) -> Table:
-    from rich.text import Text
-
-    table = _new_table("check", "verdict", "examples", "difference", "tolerance", "remark")
-    for result in report.results:
-        numbers = ["" if value is None else f"{value:.1e}" for value in (result.difference, result.tolerance)]
-        count = str(result.examples) if result.examples else ""
-        verdict = Text(result.status, _STYLES[result.status])
-        table.add_row(result.name, verdict, count, *numbers, Text(result.reason))
-    return table
-
-
-def _problem_table(report: SolverReport) -> Table:
-    from rich.text import Text
-
-    table = _new_table("problem", "verdict", "converged", "evaluations", "remark")
-    for row in report.problems:
-        spent = "" if row.evaluations is None else f"{row.evaluations:.1f}"
-        verdict = Text(row.verdict, _STYLES.get(row.verdict, ""))
-        table.add_row(row.problem, verdict, f"{row.converged} of {row.samples}", spent, Text(row.remark))
-    return table

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +11,7 @@ import typer
 from qdeq.cli import completion
 from qdeq.cli.app import AsJson, Assignments, Config, Quiet, Solver, app, examples, load, make_console, named
 from qdeq.cli.exits import ExitCode
+from qdeq.cli.outputs import check_folder, plugin_choices, tell_written, teller, write_files
 from qdeq.errors import BackendError, SpecError
 
 if TYPE_CHECKING:
@@ -59,17 +59,15 @@ def compare(
     """
     if tolerance is not None and not (math.isfinite(tolerance) and tolerance >= 0):
         raise SpecError(f"--tolerance {tolerance}: expected a number that is not negative, such as 1e-6")
-    if out is not None and out.exists() and not out.is_dir():
-        raise SpecError(f"--out {out}: there is a file of that name; give a folder")
+    check_folder(out)
     choices = backend_choices(backends)
     spec = load(config, None, solver, None, assignments)
 
     from qdeq.compare import compare as run
 
     with named(config):
-        comparison = run(
-            spec, choices, samples=samples, steps=steps, tolerance=tolerance, progress=_silent if quiet else _tell
-        )
+        tell = teller("measuring", quiet=quiet)
+        comparison = run(spec, choices, samples=samples, steps=steps, tolerance=tolerance, progress=tell)
     files = [] if out is None else _write(comparison, out)
     if as_json:
         typer.echo(comparison.to_json())
@@ -78,8 +76,7 @@ def compare(
 
         console = make_console()
         console.print(comparison_table(comparison), highlight=False)
-        for file in files:
-            typer.echo(f"written: {file}")
+        tell_written(files)
     if not comparison.compared and comparison.passed:
         raise BackendError("no backend but the native one could run this experiment, so nothing was compared")
     if not comparison.passed:
@@ -87,42 +84,17 @@ def compare(
 
 
 def backend_choices(text: str) -> list[Any]:
-    """Return the backends that ``--backends`` names: names, and mappings with options, in YAML's flow style.
+    """Return the backends that ``--backends`` names.
 
     Raises:
         SpecError: The text is no such list.
     """
-    from qdeq.spec import parse_yaml
-
-    choices = parse_yaml(f"[{text}]", f"--backends {text}")
-    good = isinstance(choices, list) and all(
-        isinstance(choice, str) or (isinstance(choice, dict) and isinstance(choice.get("name"), str))
-        for choice in choices
-    )
-    if not good or not choices:
-        raise SpecError(
-            f"--backends {text}: expected names with commas between them, such as cirq,qsim\n"
-            'Options go in braces: --backends "cirq,{name: qsim, threads: 2}"'
-        )
-    return list(choices)
-
-
-def _silent(message: str) -> None:
-    pass
-
-
-def _tell(message: str) -> None:
-    if sys.stderr.isatty():
-        typer.echo(f"measuring {message} ...", err=True)
+    return plugin_choices("--backends", text, example="cirq,qsim", with_options="cirq,{name: qsim, threads: 2}")
 
 
 def _write(comparison: Comparison, folder: Path) -> list[Path]:
-    from qdeq.reports.comparison import plot_comparison
+    from qdeq.reports.plots.comparison import draw_comparison
+    from qdeq.reports.plots.style import figure_png
 
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / JSON_FILE).write_text(comparison.to_json() + "\n", encoding="utf-8")
-        plot_comparison(comparison, folder / PICTURE_FILE)
-    except OSError as error:
-        raise SpecError(f"--out {folder}: cannot be written ({error.strerror})") from error
-    return [folder / JSON_FILE, folder / PICTURE_FILE]
+    picture = figure_png(draw_comparison(comparison))
+    return write_files(folder, {JSON_FILE: comparison.to_json() + "\n", PICTURE_FILE: picture})

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 
 from qdeq.cli.app import AsJson, Quiet, app, examples, make_console
 from qdeq.cli.exits import ExitCode
+from qdeq.cli.outputs import teller
 
 
 @app.command(
@@ -31,11 +31,7 @@ def doctor(
     """
     from qdeq.doctor import examine
 
-    def tell(section: str) -> None:
-        if not quiet and sys.stderr.isatty():
-            typer.echo(f"looking at {section} ...", err=True)
-
-    checkup = examine(online=online, watch=tell)
+    checkup = examine(online=online, watch=teller("looking at", quiet=quiet))
     if as_json:
         typer.echo(checkup.to_json())
     elif not quiet:

@@ -42,9 +42,9 @@ def estimate(
     choices = [None] if backends is None else backend_choices(backends)
     spec = load(config, backend, solver, None, assignments)
 
+    from qdeq.billing.bills import Sizes
+    from qdeq.billing.estimate import estimate as run
     from qdeq.builders import build_data
-    from qdeq.estimate import Sizes
-    from qdeq.estimate import estimate as run
     from qdeq.reports.estimates import estimate_table
 
     with named(config):

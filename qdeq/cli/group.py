@@ -27,6 +27,12 @@ PANELS = {
 ANYWHERE = ("--debug", "--no-color")
 """Options of qdeq itself that may stand behind the command, too."""
 
+UsageError: Any = typer.BadParameter.__base__
+"""What is raised for a line that cannot be understood; typer does not name it."""
+
+TERMINATIONS = ("TrainingTerminated", "SweepTerminated")
+"""What SIGTERM raises, by name: importing it would load PyTorch."""
+
 
 class Group(TyperGroup):
     """All commands.
@@ -45,7 +51,12 @@ class Group(TyperGroup):
     def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:
         """Run the command line; ``--no-color`` is NO_COLOR for as long as that takes."""
         with _no_color("--no-color" in _own(sys.argv[1:] if args is None else args)):
-            return super().main(args, *rest, **options)
+            try:
+                code = super().main(args, *rest, **{**options, "standalone_mode": False})
+            except UsageError as error:
+                _tell_usage(error)
+                code = ExitCode.BAD_INPUT
+        sys.exit(code if isinstance(code, int) else ExitCode.DONE)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Take the options that may stand anywhere to the front."""
@@ -65,8 +76,35 @@ class Group(TyperGroup):
         except KeyboardInterrupt as interrupt:
             _trace(ctx)
             typer.echo(f"\n{interrupt}" if str(interrupt) else "\ninterrupted", err=True)
-            terminated = type(interrupt).__name__ == "TrainingTerminated"  # by name: importing it would load PyTorch
+            terminated = type(interrupt).__name__ in TERMINATIONS
             raise typer.Exit(ExitCode.TERMINATED if terminated else ExitCode.INTERRUPTED) from interrupt
+
+
+def _tell_usage(error: Any) -> None:
+    """Print what is wrong with the line in one or two lines, as all errors; the help where nothing was asked."""
+    asked = error.ctx.command_path if error.ctx is not None else "qdeq"
+    if type(error).__name__ == "NoArgsIsHelpError":
+        typer.echo(error.format_message(), err=True)
+        return
+    message = error.format_message().replace("Value error, ", "").replace("?.", "?")
+    end = "" if message.endswith(("?", ".")) else "."
+    typer.echo(f"error: {message}{end}{_meant(error)}\nTry `{asked} --help`.", err=True)
+
+
+def _meant(error: Any) -> str:
+    """Return how to set what is no option, but a key of the experiment."""
+    name = getattr(error, "option_name", None)
+    takes = error.ctx is not None and any("--set" in option.opts for option in error.ctx.command.params)
+    if name is None or not takes:
+        return ""
+    from qdeq.errors import did_you_mean
+    from qdeq.spec import ExperimentSpec
+
+    sections = {key: field.annotation for key, field in ExperimentSpec.model_fields.items()}
+    keys = [f"{key}.{each}" for key, kind in sections.items() for each in getattr(kind, "model_fields", ())]
+    last = {key.rpartition(".")[2]: key for key in keys}
+    found = did_you_mean(name.lstrip("-").replace("-", "_"), last)
+    return "".join(f" Did you mean --set {last[word]}=VALUE?" for word in found.split("'")[1:2])
 
 
 def _own(words: Sequence[str]) -> list[str]:

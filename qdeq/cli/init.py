@@ -58,8 +58,8 @@ def init(
 
     The schema lists the options of the plug-ins that are installed now; `qdeq init` and `qdeq schema` write it anew.
     """
-    from qdeq.reports.schema import experiment_schema
     from qdeq.spec import parse_yaml
+    from qdeq.spec.schema import experiment_schema
     from qdeq.spec.starter import starter
 
     chosen = schema or file.parent / SCHEMA_FILE

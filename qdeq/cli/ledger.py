@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -31,15 +32,14 @@ def ledger(
 
     Every result is read and checked: a ledger with a damaged one is refused, as it is by a run, and the rows are named.
     """
-    from qdeq.budget import LEDGER_NAME
-    from qdeq.ledger import Ledger
-    from qdeq.prices import NANO
+    from qdeq.billing.budget import LEDGER_NAME
+    from qdeq.billing.ledger import Ledger
+    from qdeq.billing.prices import NANO
 
     file = path / LEDGER_NAME if path.is_dir() else path
     if not file.is_file():
         raise LedgerError(f"{file}: there is no ledger\nGive the folder of a run that cost money, or budget.ledger.")
-    book = Ledger(file)
-    try:
+    with closing(Ledger(file)) as book:
         book.verify()
         if as_json:
             rows = [asdict(entry) for entry in book.entries()]
@@ -52,5 +52,3 @@ def ledger(
         from qdeq.reports.ledgers import ledger_table
 
         make_console().print(ledger_table(book, tasks=tasks))
-    finally:
-        book.close()

@@ -11,6 +11,7 @@ import typer
 from qdeq.cli import completion
 from qdeq.cli.app import AsJson, Assignments, Quiet, app, examples, make_console
 from qdeq.cli.exits import ExitCode
+from qdeq.cli.outputs import check_folder, tell_written
 from qdeq.errors import SpecError
 
 if TYPE_CHECKING:
@@ -77,8 +78,7 @@ def reproduce(
             raise SpecError("which table? `qdeq reproduce --list` names them")
         _list(as_json)
         return
-    if out is not None and out.exists() and not out.is_dir():
-        raise SpecError(f"--out {out}: there is a file of that name; give a folder")
+    check_folder(out)
 
     from qdeq.reproduce.table import load_table, sweep_file
 
@@ -89,22 +89,16 @@ def reproduce(
         typer.echo(sweep_file(chosen, sweep), nl=False)
         return
 
+    from qdeq.reports.live.sweeps import make_sweep_progress
     from qdeq.reproduce import reproduce as run
     from qdeq.reproduce import study_noise
-    from qdeq.sweeps import SweepInterrupted, SweepProgress, SweepTerminated
-    from qdeq.sweeps.display import make_sweep_progress
+    from qdeq.sweeps import SweepProgress
 
     progress = SweepProgress() if quiet else make_sweep_progress(make_console(stderr=as_json))
     folder = out or Path("runs") / "reproduce" / sweep.spec.name
-    try:
-        found = run(
-            chosen, folder, mode=mode.value, seeds=seeds, epochs=epochs, changes=changes, workers=workers,
-            progress=progress,
-        )  # fmt: skip
-    except SweepInterrupted as interrupt:
-        typer.echo(f"\n{interrupt}", err=True)
-        terminated = isinstance(interrupt, SweepTerminated)
-        raise typer.Exit(ExitCode.TERMINATED if terminated else ExitCode.INTERRUPTED) from interrupt
+    found = run(
+        chosen, folder, mode=mode.value, seeds=seeds, epochs=epochs, changes=changes, workers=workers, progress=progress
+    )
     study = None if chosen.noise is None else study_noise(found, progress.noted)
     files = _write(found, study)
     if as_json:
@@ -149,41 +143,42 @@ def _changes(assignments: list[str] | None) -> dict[str, Any]:
 
 
 def _print(found: Reproduction, study: NoiseStudy | None, files: list[Path]) -> None:
-    from qdeq.reproduce.report import reproduction_table
+    from qdeq.reports.reproduction import reproduction_table
 
     console = make_console()
     console.print()
     console.print(reproduction_table(found), highlight=False)
     if study is not None:
-        from qdeq.reproduce.noise_report import noise_table
+        from qdeq.reports.noise_study import noise_table
 
         console.print()
         console.print(noise_table(study), highlight=False)
-    for path in files:
-        typer.echo(f"written: {path}")
+    tell_written(files)
 
 
 def _write(found: Reproduction, study: NoiseStudy | None) -> list[Path]:
     """Write the table as Markdown, CSV, JSON and picture, and a noise study likewise."""
-    from qdeq.reproduce.plot import draw_reproduction
-    from qdeq.reproduce.report import reproduction_csv, reproduction_markdown
+    from qdeq.reports.plots.reproduction import draw_reproduction
+    from qdeq.reports.plots.style import figure_png
+    from qdeq.reports.reproduction import reproduction_csv, reproduction_markdown
 
     folder = found.result.folder
     files = {
         "table.md": reproduction_markdown(found).encode(),
         "table.csv": reproduction_csv(found).encode(),
         "table.json": (found.to_json() + "\n").encode(),
-        "table.png": _picture(draw_reproduction(found)),
+        "table.png": figure_png(draw_reproduction(found)),
     }
     if study is not None:
-        from qdeq.reproduce.noise_report import draw_noise, noise_csv, noise_markdown
+        from qdeq.reports.noise_study import noise_csv, noise_markdown
+        from qdeq.reports.plots.noise_study import draw_noise
 
         files |= {
             "noise.md": noise_markdown(study).encode(),
             "noise.csv": noise_csv(study).encode(),
             "noise.json": (study.to_json() + "\n").encode(),
-            "noise.png": _picture(draw_noise(study)),
-            "noise-residual.png": _picture(draw_noise(study, "residual")),
+            "noise.png": figure_png(draw_noise(study)),
+            "noise-residual.png": figure_png(draw_noise(study, "residual")),
         }
     return _save(folder, files)
 
@@ -192,11 +187,3 @@ def _save(folder: SweepFolder, files: dict[str, bytes]) -> list[Path]:
     for name, content in files.items():
         folder.write(folder.path / name, content)
     return [folder.path / name for name in files]
-
-
-def _picture(figure: Any) -> bytes:
-    import io
-
-    picture = io.BytesIO()
-    figure.savefig(picture, dpi=130, format="png")
-    return picture.getvalue()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +10,7 @@ import typer
 from qdeq.cli import completion
 from qdeq.cli.app import AsJson, Assignments, Checkpoint, Quiet, app, examples, load, make_console, named
 from qdeq.cli.exits import ExitCode
+from qdeq.cli.outputs import check_folder, plugin_choices, tell_written, teller, write_files
 from qdeq.errors import SolverError, SpecError
 
 if TYPE_CHECKING:
@@ -64,15 +64,14 @@ def solve_study(
 
     Exit code 1 where a solver raised an error, 2 where nothing could be studied.
     """
-    if out is not None and out.exists() and not out.is_dir():
-        raise SpecError(f"--out {out}: there is a file of that name; give a folder")
+    check_folder(out)
     choices = None if solvers is None else solver_choices(solvers)
     asked = tolerance_choices(tolerances)
     subject = _subject(config, samples, checkpoint, assignments)
 
     from qdeq.study import study_solvers
 
-    study = study_solvers(subject, choices, tolerances=asked, progress=_silent if quiet else _tell)
+    study = study_solvers(subject, choices, tolerances=asked, progress=teller("solving with", quiet=quiet))
     if not study.studied:
         reasons = "; ".join(f"{result.label}: {result.reason}" for result in study.results)
         raise SolverError(f"no solver could be studied: {reasons}")
@@ -83,8 +82,7 @@ def solve_study(
         from qdeq.reports.solver_study import study_table
 
         make_console().print(study_table(study), highlight=False)
-        for file in files:
-            typer.echo(f"written: {file}")
+        tell_written(files)
     if len(study.studied) < len(study.results):
         raise typer.Exit(ExitCode.CHECK_FAILED)
 
@@ -101,28 +99,20 @@ def _subject(config: Path, samples: int | None, checkpoint: str, assignments: li
 
 
 def solver_choices(text: str) -> list[Any]:
-    """Return the solvers that ``--solvers`` names: names, and mappings with options, in YAML's flow style.
+    """Return the solvers that ``--solvers`` names, each of them checked.
 
     Raises:
         SpecError: The text is no such list.
         QdeqError: There is no such solver, or an option is wrong.
     """
     from qdeq.solvers import get_solver
-    from qdeq.spec import parse_yaml
 
-    choices = parse_yaml(f"[{text}]", f"--solvers {text}")
-    good = isinstance(choices, list) and all(
-        isinstance(choice, str) or (isinstance(choice, dict) and isinstance(choice.get("name"), str))
-        for choice in choices
+    choices = plugin_choices(
+        "--solvers", text, example="broyden,anderson", with_options="broyden,{name: anderson, memory: 3}"
     )
-    if not good or not choices:
-        raise SpecError(
-            f"--solvers {text}: expected names with commas between them, such as broyden,anderson\n"
-            'Options go in braces: --solvers "broyden,{name: anderson, memory: 3}"'
-        )
     for choice in choices:
         get_solver(choice)  # before the data are read
-    return list(choices)
+    return choices
 
 
 def tolerance_choices(text: str) -> list[float]:
@@ -137,26 +127,15 @@ def tolerance_choices(text: str) -> list[float]:
         raise SpecError(f"--tolerances {text}: expected numbers with commas between them, such as 1e-2,1e-4") from error
 
 
-def _silent(message: str) -> None:
-    pass
-
-
-def _tell(message: str) -> None:
-    if sys.stderr.isatty():
-        typer.echo(f"solving with {message} ...", err=True)
-
-
 def _write(study: SolverStudy, folder: Path) -> list[Path]:
-    from qdeq.reports.solver_plot import plot_study
+    from qdeq.reports.plots.solver_study import draw_study
+    from qdeq.reports.plots.style import figure_png
     from qdeq.reports.solver_study import study_csv, study_markdown
 
-    texts = {"json": study.to_json() + "\n", "md": study_markdown(study), "csv": study_csv(study)}
-    files = [folder / f"{NAME}.{ending}" for ending in (*texts, "png")]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for file, text in zip(files, texts.values(), strict=False):
-            file.write_text(text, encoding="utf-8")
-        plot_study(study, files[-1])
-    except OSError as error:
-        raise SpecError(f"--out {folder}: cannot be written ({error.strerror})") from error
-    return files
+    contents: dict[str, str | bytes] = {
+        "json": study.to_json() + "\n",
+        "md": study_markdown(study),
+        "csv": study_csv(study),
+        "png": figure_png(draw_study(study)),
+    }
+    return write_files(folder, {f"{NAME}.{ending}": content for ending, content in contents.items()})

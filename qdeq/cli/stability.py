@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from qdeq.cli.app import AsJson, Checkpoint, Device, Quiet, Run, app, examples, make_console, named
+from qdeq.cli.outputs import tell_written
 from qdeq.errors import CheckpointError
 
 
@@ -31,19 +32,21 @@ def stability(
 
     A histogram is written into the run's folder (stability.png).
     """
-    from qdeq.reports.stability import plot_stability, stability_table
+    from qdeq.reports.plots.stability import draw_stability
+    from qdeq.reports.plots.style import save_figure
+    from qdeq.reports.stability import stability_table
+    from qdeq.training.examine import examine_run
     from qdeq.training.folder import RunFolder
-    from qdeq.training.stability import examine_run
 
     with named(run / "spec.yaml"):
         result = examine_run(run, checkpoint=checkpoint, samples=samples, starts=starts, seed=seed, device=device)
     picture = RunFolder(run).stability
     try:
-        plot_stability(result, picture)
+        save_figure(draw_stability(result), picture)
     except OSError as error:
         raise CheckpointError(f"{picture}: cannot be written ({error.strerror})") from error
     if as_json:
         typer.echo(result.to_json())
     elif not quiet:
         make_console().print(stability_table(result), highlight=False)
-        typer.echo(f"written: {picture}")
+        tell_written([picture])

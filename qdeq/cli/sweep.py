@@ -9,7 +9,7 @@ import typer
 
 from qdeq.cli.app import AsJson, Quiet, app, examples, make_console
 from qdeq.cli.exits import ExitCode
-from qdeq.errors import SpecError
+from qdeq.cli.outputs import check_folder, tell_written
 
 if TYPE_CHECKING:
     from qdeq.sweeps import SweepResult
@@ -46,23 +46,15 @@ def sweep(
 
     The same command goes on with a sweep that was cut short. Exit code 1 if a cell failed for good.
     """
-    if out is not None and out.exists() and not out.is_dir():
-        raise SpecError(f"--out {out}: there is a file of that name; give a folder")
+    check_folder(out)
 
-    from qdeq.sweeps import SweepInterrupted, SweepProgress, SweepTerminated, load_sweep, run_sweep
-    from qdeq.sweeps.display import make_sweep_progress
+    from qdeq.reports.live.sweeps import make_sweep_progress
+    from qdeq.sweeps import SweepProgress, load_sweep, run_sweep
 
     cells = load_sweep(file)
     console = make_console(stderr=as_json)
     progress = SweepProgress() if quiet else make_sweep_progress(console)
-    try:
-        result = run_sweep(
-            cells, out or Path("runs") / cells.spec.name, address=ray, workers=workers, progress=progress
-        )
-    except SweepInterrupted as interrupt:
-        typer.echo(f"\n{interrupt}", err=True)
-        terminated = isinstance(interrupt, SweepTerminated)
-        raise typer.Exit(ExitCode.TERMINATED if terminated else ExitCode.INTERRUPTED) from interrupt
+    result = run_sweep(cells, out or Path("runs") / cells.spec.name, address=ray, workers=workers, progress=progress)
     files = _write(result)
     if as_json:
         typer.echo(result.to_json())
@@ -72,8 +64,7 @@ def sweep(
         console.print()
         console.print(sweep_table(result), highlight=False)
         typer.echo(headline(result))
-        for path in files:
-            typer.echo(f"written: {path}")
+        tell_written(files)
     for cell in result.failed:
         typer.echo(f"error: {cell.failure}", err=True)
     if result.failed:
@@ -82,18 +73,15 @@ def sweep(
 
 def _write(result: SweepResult) -> list[Path]:
     """Write the table as Markdown, CSV and picture."""
-    import io
-
-    from qdeq.reports.sweep_plot import draw_sweep
+    from qdeq.reports.plots.style import figure_png
+    from qdeq.reports.plots.sweeps import draw_sweep
     from qdeq.reports.sweeps import sweep_csv, sweep_markdown
 
-    picture = io.BytesIO()
-    draw_sweep(result).savefig(picture, dpi=130, format="png")
     folder = result.folder
     contents = {
         "md": sweep_markdown(result).encode(),
         "csv": sweep_csv(result).encode(),
-        "png": picture.getvalue(),
+        "png": figure_png(draw_sweep(result)),
     }
     for ending, content in contents.items():
         folder.write(folder.table(ending), content)

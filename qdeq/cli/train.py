@@ -23,9 +23,10 @@ from qdeq.cli.app import (
     make_console,
     named,
 )
-from qdeq.errors import TrainingError
+from qdeq.errors import TrainingError, printable
 
 if TYPE_CHECKING:
+    from qdeq.billing.budget import Budget
     from qdeq.training import Progress, RunSummary
 
 
@@ -66,9 +67,9 @@ def train(
 
     Under --json the progress is told on the standard error.
     """
-    from qdeq.reports.tables import summary_table
+    from qdeq.reports.live.runs import make_progress
+    from qdeq.reports.runs import summary_table
     from qdeq.training import Progress
-    from qdeq.training.display import make_progress
     from qdeq.training.team import leads_here
 
     if (config is None) == (resume is None):
@@ -95,7 +96,6 @@ def train(
 
 
 def _go_on(run: Path, others: list[str], assignments: list[str], progress: Progress) -> RunSummary:
-    from qdeq.spec import load_spec
     from qdeq.training import resume
 
     others += [f"--set {each}" for each in assignments if not each.startswith("budget.")]
@@ -105,9 +105,21 @@ def _go_on(run: Path, others: list[str], assignments: list[str], progress: Progr
             "Leave it out, or train anew with --out DIR. Only --set budget.KEY=VALUE goes with it."
         )
     file = run / "spec.yaml"
-    budget = load_spec(file, assignments).budget if assignments else None
+    budget = _changed_budget(run, assignments) if assignments else None
     with named(file):
         return resume(run, budget=budget, progress=progress)
+
+
+def _changed_budget(run: Path, assignments: list[str]) -> Budget | None:
+    from qdeq.spec import load_spec
+
+    began = load_spec(run / "spec.yaml")
+    if began.budget is None:
+        raise TrainingError(
+            f"{run}: the run has no budget, as its backend {began.backend['name']!r} costs nothing\n"
+            f"Leave --set {printable(assignments[0])} out."
+        )
+    return load_spec(run / "spec.yaml", assignments).budget
 
 
 @app.command(
@@ -125,7 +137,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Evaluate a saved run on its validation and test images; nothing is written."""
-    from qdeq.reports.tables import evaluation_table
+    from qdeq.reports.runs import evaluation_table
     from qdeq.training import evaluate_run
     from qdeq.training.environment import convergence_warnings_once
 

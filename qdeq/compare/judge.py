@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,13 +23,6 @@ from qdeq.compare.tolerances import (
     student,
 )
 from qdeq.jacobians import jacobian
-
-
-class Judge(Protocol):
-    """Compares a measurement with the native one."""
-
-    def differences(self, found: Measurement, precision: str) -> tuple[Difference, ...]:
-        """Return one difference for each quantity, given what the backend simulates in."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-SCHEMA = 1
+from qdeq.training.metrics import finite
+
+FORMAT_VERSION = 1
 """Version of the JSON; a field that is renamed or dropped raises it."""
 
 QUANTITIES = {
@@ -60,7 +61,7 @@ class Difference:
     def to_dict(self) -> dict[str, Any]:
         """Return it for JSON."""
         fields = {**asdict(self), "value": finite(self.value), "where": list(self.where)}
-        return {**fields, "passed": self.passed}
+        return {**fields, "ok": self.passed}
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ class BackendResult:
         return {
             "backend": self.label,
             "outcome": self.outcome,
-            "passed": self.passed,
+            "ok": self.passed,
             "version": self.version,
             "precision": self.precision,
             "reason": self.reason,
@@ -152,7 +153,7 @@ class Comparison:
     """All backends on one experiment.
 
     Attributes:
-        experiment: Its name.
+        name: Of the experiment.
         spec_hash: Hash of the spec, in float64 and with the native backend.
         qdeq_version: Of this package.
         samples: Images that everything was measured on.
@@ -167,7 +168,7 @@ class Comparison:
         notes: What a reader has to know to judge the figures, one sentence each.
     """
 
-    experiment: str
+    name: str
     spec_hash: str
     qdeq_version: str
     samples: int
@@ -194,8 +195,8 @@ class Comparison:
         """Return it for JSON."""
         fields = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in ("results", "notes")}
         return {
-            "schema": SCHEMA,
-            "passed": self.passed,
+            "format_version": FORMAT_VERSION,
+            "ok": self.passed,
             **fields,
             "amplification": finite(self.amplification),
             "backends": [result.to_dict() for result in self.results],
@@ -205,8 +206,3 @@ class Comparison:
     def to_json(self) -> str:
         """Return the whole comparison as JSON text."""
         return json.dumps(self.to_dict(), indent=2, allow_nan=False, ensure_ascii=False)
-
-
-def finite(value: float) -> float | None:
-    """Return the number, or None: JSON has neither inf nor NaN."""
-    return value if math.isfinite(value) else None

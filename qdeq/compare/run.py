@@ -73,7 +73,7 @@ def compare(
             tell(label(made))
         results.append(_judged(made, native, judge, steps) if isinstance(made, Backend) else made)
     return Comparison(
-        experiment=spec.name,
+        name=spec.name,
         spec_hash=subject.spec.model_copy(update={"backend": {"name": NATIVE}}).content_hash,
         qdeq_version=__version__,
         samples=len(subject.labels),

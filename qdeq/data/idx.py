@@ -24,6 +24,12 @@ _TRAIN_IMAGES, _TRAIN_LABELS = "train-images-idx3-ubyte.gz", "train-labels-idx1-
 _TEST_IMAGES, _TEST_LABELS = "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"
 
 
+_MOST_BYTES = {_TRAIN_IMAGES: 47_040_016, _TRAIN_LABELS: 60_008, _TEST_IMAGES: 7_840_016, _TEST_LABELS: 10_008}
+"""Of the published files, decompressed; they are the same for MNIST and Fashion-MNIST."""
+_OVERHEAD = 1 << 16
+"""Bytes that gzip may add where it cannot compress anything."""
+
+
 def read_idx(path: Path, *, dimensions: int) -> Tensor:
     """Read a gzipped IDX file of unsigned bytes.
 
@@ -107,13 +113,18 @@ class _IDXDataset(StoredDataset):
         return [
             file
             for file in self.files
-            if digest(folder / file, self.hashes[file].partition(":")[0]) != self.hashes[file]
+            if digest(folder / file, self.hashes[file].partition(":")[0], _most(file)) != self.hashes[file]
         ]
 
     def _fetch(self, folder: Path, missing: list[str]) -> None:
         for file in missing:
-            with verified_download(self.url + file, folder, self.hashes[file]) as path:
+            with verified_download(self.url + file, folder, self.hashes[file], _most(file)) as path:
                 move_into_place(path, folder / file)
+
+
+def _most(file: str) -> int:
+    """Return how many bytes a file, and what it decompresses to, may have."""
+    return _MOST_BYTES[file] + _OVERHEAD
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))

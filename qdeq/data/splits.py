@@ -35,6 +35,8 @@ class FeatureSplits:
         class_names: K names; label k is ``class_names[k]``.
         name: The data set's name; it tells a sample from the whole.
         normalisation: Mean and standard deviation by which the grey values were normalised.
+        test_images: ``[N]``, int64: which images the test ones are, by their positions in the data set's official test
+            split; where it has none, in its training images.
     """
 
     train: Split
@@ -43,6 +45,7 @@ class FeatureSplits:
     class_names: tuple[str, ...]
     name: str
     normalisation: tuple[float, float]
+    test_images: Tensor
 
 
 def prepare(
@@ -82,28 +85,31 @@ def prepare(
             raise DataError(f"{name} must lie between 0 and 1, not {fraction}")
 
     names = tuple(raw.train.class_names[label] for label in kept)
-    images, labels = _select(raw.train, kept)
+    rows, labels = _select(raw.train, kept)
     rest: IntArray = np.arange(len(labels))
     if raw.test is None:
         rest, cut = _stratify(rest, labels, test_fraction, split_seed, names, "test")
-        test_images, test_labels = images[cut], labels[cut]
+        tested, test_rows, test_labels = raw.train, rows[cut], labels[cut]
     else:
-        test_images, test_labels = _select(raw.test, kept)
+        tested = raw.test
+        test_rows, test_labels = _select(raw.test, kept)
         if len(test_labels) == 0:
             raise DataError(f"{raw.name}: no test image has any of the classes {kept}")
     train, validation = _stratify(rest, labels, validation_fraction, split_seed, names, "validation")
     if limit is not None:
         train = _balanced(train, labels, limit, len(names))
 
-    mean, std = pixel_statistics(images[train]) if normalise == "train" else normalise
+    train_images, validation_images = (raw.train.images[rows[part]] for part in (train, validation))
+    mean, std = pixel_statistics(train_images) if normalise == "train" else normalise
     features = _feature_map(size, feature_map, (mean, std))
     return FeatureSplits(
-        train=Split(features(images[train]), labels[train]),
-        validation=Split(features(images[validation]), labels[validation]),
-        test=Split(features(test_images), test_labels),
+        train=Split(features(train_images), labels[train]),
+        validation=Split(features(validation_images), labels[validation]),
+        test=Split(features(tested.images[test_rows]), test_labels),
         class_names=names,
         name=raw.name,
         normalisation=(mean, std),
+        test_images=test_rows,
     )
 
 
@@ -131,12 +137,12 @@ def _check_classes(raw: RawDataset, classes: Sequence[int] | None) -> list[int]:
 
 
 def _select(images: Images, classes: list[int]) -> tuple[Tensor, Tensor]:
-    """Return the images of the classes, and their labels by position in ``classes``."""
+    """Return which images are of the classes, and their labels by position in ``classes``."""
     position = torch.full((len(images.class_names),), -1)
     position[classes] = torch.arange(len(classes))
     labels = position[images.labels]
-    keep = labels >= 0
-    return (images.images, labels) if keep.all() else (images.images[keep], labels[keep])
+    rows = (labels >= 0).nonzero().squeeze(1)
+    return rows, labels[rows]
 
 
 def _stratify(

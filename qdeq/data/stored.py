@@ -111,7 +111,7 @@ class StoredDataset(ABC):
 
 
 @contextmanager
-def verified_download(url: str, folder: Path, expected: str) -> Iterator[Path]:
+def verified_download(url: str, folder: Path, expected: str, most: int) -> Iterator[Path]:
     """Download a file into a temporary place inside ``folder``, check it, and yield its path.
 
     Whoever needs the file moves it within ``folder``, which is atomic; otherwise it is gone when the context ends.
@@ -121,9 +121,10 @@ def verified_download(url: str, folder: Path, expected: str) -> Iterator[Path]:
         folder: Made if it does not exist.
         expected: ``"md5:<hex>"`` or ``"sha256:<hex>"`` of the file, or ``"gunzip-sha256:<hex>"`` of what it
             decompresses to, which holds whoever compressed it.
+        most: Bytes that the file, and what it decompresses to, may have; no more are taken from the server.
 
     Raises:
-        DataError: The download failed, the folder cannot be written, or the hash is another one.
+        DataError: The download failed, the folder cannot be written, the file is too large, or its hash is another one.
     """
     import pooch
 
@@ -136,13 +137,46 @@ def verified_download(url: str, folder: Path, expected: str) -> Iterator[Path]:
         path = Path(scratch) / "file"
         _log.info("downloading %s", url)
         try:
-            pooch.HTTPDownloader(timeout=_TIMEOUT, chunk_size=_CHUNK)(url, str(path), None)
+            with path.open("wb") as file:
+                pooch.HTTPDownloader(timeout=_TIMEOUT, chunk_size=_CHUNK)(url, _Limited(file, most), None)
+        except _TooLarge as error:
+            raise DataError(
+                f"{url} is not the published file: it has more than {most:,} bytes; it was not kept"
+            ) from error
         except (OSError, ValueError) as error:  # the errors of requests, and of a full disk, are OSErrors
             raise DataError(f"downloading {url} failed ({type(error).__name__})") from error
-        actual = digest(path, expected.partition(":")[0])
+        actual = digest(path, expected.partition(":")[0], most)
         if actual != expected:
             raise DataError(f"{url} is not the published file: its hash is {actual}, not {expected}; it was not kept")
         yield path
+
+
+class _TooLarge(Exception):
+    """A server sends more than the file can have."""
+
+
+class _Limited:
+    """A file that takes so many bytes and no more.
+
+    Args:
+        file: What it writes to.
+        most: Bytes.
+    """
+
+    def __init__(self, file: BinaryIO, most: int) -> None:
+        self._file = file
+        self._left = most
+
+    def write(self, chunk: bytes) -> int:
+        """Write a chunk."""
+        self._left -= len(chunk)
+        if self._left < 0:
+            raise _TooLarge
+        return self._file.write(chunk)
+
+    def flush(self) -> None:
+        """Hand everything to the system."""
+        self._file.flush()
 
 
 def move_into_place(source: Path, target: Path) -> None:
@@ -151,14 +185,23 @@ def move_into_place(source: Path, target: Path) -> None:
         os.replace(source, target)
 
 
-def digest(path: Path, kind: str) -> str:
-    """Return the hash of a file as :func:`verified_download` takes it, of a kind such as ``"md5"``."""
+def digest(path: Path, kind: str, most: int) -> str:
+    """Return the hash of a file as :func:`verified_download` takes it.
+
+    Args:
+        path: The file.
+        kind: Such as ``"md5"``.
+        most: Bytes that are hashed; what has more is none of the published files.
+    """
     algorithm = kind.removeprefix("gunzip-")
     found = hashlib.new(algorithm, usedforsecurity=False)
     try:
         with _open(path, unzip=algorithm != kind) as file:
             while chunk := file.read(_CHUNK):
                 found.update(chunk)
+                most -= len(chunk)
+                if most < 0:
+                    return f"{kind}:(too large)"
     except (OSError, EOFError, zlib.error):
         return f"{kind}:(damaged gzip)"
     return f"{kind}:{found.hexdigest()}"

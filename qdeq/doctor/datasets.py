@@ -17,8 +17,7 @@ def datasets() -> Iterator[Finding]:
     from qdeq.data import make_dataset
     from qdeq.data.stored import DATA_VARIABLE, StoredDataset
     from qdeq.errors import QdeqError
-    from qdeq.plugins import DATASETS
-    from qdeq.reports.plugins import installed
+    from qdeq.plugins import DATASETS, installed
 
     named = os.environ.get(DATA_VARIABLE)
     if named and not os.path.isdir(os.path.expanduser(named)):

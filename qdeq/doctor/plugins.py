@@ -9,8 +9,7 @@ from qdeq.doctor.finding import Finding
 
 def plugins() -> Iterator[Finding]:
     """Load every plug-in; one line for those of a kind and a package that work, one for each that does not."""
-    from qdeq.plugins import BACKENDS, DATASETS, SOLVERS
-    from qdeq.reports.plugins import installed
+    from qdeq.plugins import BACKENDS, DATASETS, SOLVERS, installed
 
     for registry in (BACKENDS, SOLVERS, DATASETS):
         found = installed(registry)

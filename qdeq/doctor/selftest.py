@@ -19,8 +19,7 @@ TOLERANCE = 1e-4
 def selftest() -> Iterator[Finding]:
     """Solve on the native backend, then on the others that run here and are installed."""
     from qdeq.doctor.checks import described
-    from qdeq.plugins import BACKENDS
-    from qdeq.reports.plugins import installed
+    from qdeq.plugins import BACKENDS, installed
 
     expected: tuple[Tensor, ...] | None = None
     found = sorted((plugin for plugin in installed(BACKENDS) if plugin.ok), key=lambda plugin: plugin.name != NATIVE)

@@ -6,8 +6,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from qdeq.estimate import WAYS, Bill, Bounds, Estimate
-from qdeq.prices import PRICES_AS_OF, SMALL_REGISTER, Price, dollars
+from qdeq.billing.amounts import Bounds
+from qdeq.billing.bills import Bill
+from qdeq.billing.estimate import WAYS, Estimate
+from qdeq.billing.prices import PRICES_AS_OF, SMALL_REGISTER, Price, dollars
 from qdeq.reports.ledgers import money_table
 
 

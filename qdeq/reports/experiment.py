@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from qdeq.builders import build_data, build_model
+from qdeq.reports.tables import plain_table
 from qdeq.spec import ExperimentSpec
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def _heading(title: str) -> Text:
 
 def _size_table(circuit: Circuit) -> Table:
     """Depth and gate counts, with and without the preparation of the amplitude encoding."""
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table = plain_table()
     for column in ("", "without preparation", "with preparation"):
         table.add_column(column, justify="right" if column else "left")
     counts = [circuit.gate_counts(preparation=preparation) for preparation in (False, True)]
@@ -99,7 +99,8 @@ def _size_table(circuit: Circuit) -> Table:
 
 
 def _parameter_table(model: nn.Module) -> Table:
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, show_footer=True)
+    table = plain_table()
+    table.show_footer = True
     trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
     table.add_column("name", "total")
     table.add_column("shape", justify="right")

@@ -10,9 +10,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from qdeq.budget import LISTED
-from qdeq.ledger import IN_FLIGHT, Entry, Ledger
-from qdeq.prices import dollars
+from qdeq.billing.account import LISTED
+from qdeq.billing.entries import IN_FLIGHT, Entry
+from qdeq.billing.ledger import Ledger
+from qdeq.billing.prices import dollars
 
 
 def ledger_table(ledger: Ledger, *, tasks: bool = False) -> RenderableType:

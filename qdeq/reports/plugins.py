@@ -3,61 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
-from importlib.metadata import entry_points
+from dataclasses import asdict
 from typing import Any
 
 from pydantic import TypeAdapter
-from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from qdeq.errors import QdeqError
-from qdeq.plugins import BACKENDS, Registry, install_command
-
-
-@dataclass(frozen=True)
-class Installed:
-    """A plug-in that some package registered.
-
-    Attributes:
-        name: Under which it is registered.
-        package: Name and version of the package that it is from.
-        made: What is registered; None where it cannot be loaded.
-        reason: Why not.
-        mend: The command that installs what it lacks; None where that is not known.
-    """
-
-    name: str
-    package: str
-    made: Any = None
-    reason: str | None = None
-    mend: str | None = None
-
-    @property
-    def ok(self) -> bool:
-        """Whether it can be used."""
-        return self.reason is None
-
-
-def installed(registry: Registry) -> list[Installed]:
-    """Return all plug-ins of a registry, loaded; one that fails in any way does not keep the others from it."""
-    packages = _packages(registry.group)
-    found = []
-    for name in registry.names():
-        package = packages.get(name, "")
-        try:
-            made = registry.load(name)
-            if registry is BACKENDS:
-                made()  # some need more than their module
-        except Exception as error:  # a plug-in may fail in any way
-            mend = install_command(name) if isinstance(error.__cause__, ImportError) else None
-            reason = str(error) if isinstance(error, QdeqError) else f"{type(error).__name__}: {error}"
-            found.append(Installed(name, package, reason=reason, mend=mend))
-        else:
-            found.append(Installed(name, package, made))
-    return found
+from qdeq.plugins import BACKENDS, Installed, Registry, installed
+from qdeq.reports.tables import plain_table
 
 
 def plugin_json(registry: Registry) -> str:
@@ -95,7 +50,7 @@ def _problem(kind: str, plugin: Installed) -> Text:
 
 
 def _option_table(kind: str, loaded: dict[str, Any], packages: dict[str, str]) -> Table:
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table = plain_table()
     for column in (kind, "from", "option", "default"):
         table.add_column(column, style="bold" if column == kind else "", no_wrap=True)
     table.add_column("meaning")
@@ -129,7 +84,7 @@ def _option_rows(plugin: Any) -> list[tuple[str, str, str]]:
 
 def _capability_table(backends: dict[str, Any]) -> Table:
     """One row a backend."""
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table = plain_table()
     table.add_column("backend", style="bold", no_wrap=True)
     shown = ("exact", "shots", "noise", "gradients", "precision", "max_qubits", "remote", "costs_money")
     for column in shown:
@@ -137,11 +92,6 @@ def _capability_table(backends: dict[str, Any]) -> Table:
     for name, backend in backends.items():
         table.add_row(name, *(_text(getattr(backend.capabilities, column)) for column in shown))
     return table
-
-
-def _packages(group: str) -> dict[str, str]:
-    """Return the name and version of the package that each plug-in is from."""
-    return {entry.name: f"{entry.dist.name} {entry.dist.version}" for entry in entry_points(group=group) if entry.dist}
 
 
 def _text(value: Any) -> str:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from qdeq.reports.tables import ABSENT, number, percent
+from qdeq.reports.tables import ABSENT, number, percent, plain_table
 
 if TYPE_CHECKING:
     from qdeq.training.predict import ImagePrediction, RunPredictions
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
 def prediction_table(predictions: RunPredictions) -> Table:
     """Return a row for each image: its class, how sure the run is of it, and what its equilibrium is worth."""
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table = plain_table()
     table.add_column("image", overflow="fold")
     for column in ("class", "probability", "converged", "residual"):
         table.add_column(column, justify="left" if column in ("class", "converged") else "right", no_wrap=True)

@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, Literal
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from qdeq.reports.tables import percent
+from qdeq.reports.tables import markdown_table, percent, plain_table
 from qdeq.solvers import Status
 from qdeq.study.result import Reached, SolverResult, SolverStudy
 
@@ -37,7 +36,7 @@ def study_table(study: SolverStudy) -> RenderableType:
     explained = [
         Text(f"{status.name.lower()}: {status.message}.", "dim") for status in Status if status.name.lower() in seen
     ]
-    parts: list[RenderableType] = [Text.assemble((study.experiment, "bold"), f": {_subject(study)}"), Text("")]
+    parts: list[RenderableType] = [Text.assemble((study.name, "bold"), f": {_subject(study)}"), Text("")]
     parts += [solves, Text(""), counts, Text("")]
     return Group(*parts, *failed, *explained, *(Text(note, "dim") for note in (_legend(), *study.notes)))
 
@@ -48,12 +47,12 @@ def study_markdown(study: SolverStudy) -> str:
     counts = [(result.label, *map(reached_cell, result.reached)) for result in study.studied]
     tolerances = [f"{tolerance:g}" for tolerance in study.tolerances]
     parts = [
-        f"# Solvers on {study.experiment}",
+        f"# Solvers on {study.name}",
         f"{_subject(study)[0].upper()}{_subject(study)[1:]}.",
         f"## {_solve_title(study)}",
-        _markdown_table(("solver", *SOLVE_COLUMNS), rows),
+        markdown_table(("solver", *SOLVE_COLUMNS), rows),
         f"## {_count_title()}",
-        _markdown_table(("solver", *tolerances), counts),
+        markdown_table(("solver", *tolerances), counts),
         *(f"{result.label}: {result.reason}" for result in study.results if result.reason),
         _legend(),
         *study.notes,
@@ -130,17 +129,9 @@ def _legend() -> str:
 
 
 def _table(title: str, columns: Sequence[str]) -> Table:
-    table = Table(
-        title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, show_edge=False, pad_edge=False,
-        padding=(0, 1, 0, 0),
-    )  # fmt: skip
+    table = plain_table(title, gap=1)
     table.add_column("solver", overflow="fold")
     for column in columns:
         justify: Literal["left", "right"] = "left" if column == "failures" else "right"
         table.add_column(column, justify=justify, no_wrap=column != "failures")
     return table
-
-
-def _markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [columns, ["---", *["---:"] * (len(columns) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

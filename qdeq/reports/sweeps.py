@@ -7,18 +7,15 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
-from qdeq.reports.tables import ABSENT
+from qdeq.reports.tables import ABSENT, MINUS, markdown_table, plain_table
 from qdeq.sweeps.figures import is_share, title
 from qdeq.sweeps.result import SweepResult
 from qdeq.sweeps.statistics import Spread
 
 COLUMNS = ("seeds", "mean", "standard deviation", "95 % interval")
-MINUS = "−"
 
 
 @dataclass(frozen=True)
@@ -52,10 +49,7 @@ def sweep_table(result: SweepResult) -> RenderableType:
     """Return a table for each metric, then what is not finished and why, and how to read it."""
     parts: list[RenderableType] = []
     for metric in result.sweep.spec.metrics:
-        table = Table(
-            title=Text(title(metric), "bold"), title_justify="left", box=SIMPLE_HEAD, show_edge=False,
-            pad_edge=False, padding=(0, 2, 0, 0),
-        )  # fmt: skip
+        table = plain_table(title(metric))
         table.add_column("", overflow="fold", min_width=24)
         for column in COLUMNS:
             table.add_column(column, justify="right", no_wrap=True)
@@ -125,8 +119,7 @@ def _all_rows(result: SweepResult) -> Iterator[tuple[str, Row]]:
 
 
 def _markdown(head: str, rows: Sequence[Row], metric: str) -> str:
-    lines = [(head, *COLUMNS), ("---", *("---:",) * len(COLUMNS))]
-    return "\n".join(f"| {' | '.join(line)} |" for line in (*lines, *((row.name, *cells(row, metric)) for row in rows)))
+    return markdown_table((head, *COLUMNS), [(row.name, *cells(row, metric)) for row in rows])
 
 
 def _missing(result: SweepResult) -> list[str]:

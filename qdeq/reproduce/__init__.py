@@ -5,15 +5,16 @@
 ``run``          runs or resumes that sweep, and puts the figures together
 ``classical``    logistic regression on the same features and splits
 ``costs``        circuit depth and circuit executions, from the circuit and the planner
-``result``       rows and differences; ``report`` and ``plot`` show them
-``noise``        trained models under depolarising noise and under finite shots; ``noise_report`` shows it
+``result``       rows and differences
+``noise``        trained models under depolarising noise and under finite shots; ``noise_result`` is what that gives
 ================ ======================================================================================
 
 >>> from qdeq.reproduce import load_table, reproduce
 >>> reproduce(load_table("mnist4-amplitude"), "runs/mnist4", workers=2)  # doctest: +SKIP
 """
 
-from qdeq.reproduce.noise import NoiseStudy, study_noise
+from qdeq.reproduce.noise import study_noise
+from qdeq.reproduce.noise_result import NoiseStudy
 from qdeq.reproduce.result import Reproduction
 from qdeq.reproduce.run import reproduce
 from qdeq.reproduce.table import PaperTable, load_table, table_names

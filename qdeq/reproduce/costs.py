@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from qdeq.backends import get_backend
-from qdeq.backends.compile import analyse
-from qdeq.backends.compiled_runs import num_probes
+from qdeq.backends.analysis import analyse
 from qdeq.backends.planner import plan_step
+from qdeq.backends.probing import num_probes
 from qdeq.backends.shifts import shifted_circuits
 from qdeq.builders import build_circuit
 from qdeq.circuit import Circuit, Gate, Input, Weight

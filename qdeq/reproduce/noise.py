@@ -6,139 +6,30 @@ that evaluates them. Noise and shots come apart: under noise expectations are ex
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from functools import cached_property
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from qdeq._version import __version__
 from qdeq.builders import build_model
 from qdeq.data import Split
 from qdeq.errors import ConvergenceWarning, SpecError
 from qdeq.injection import upsample
 from qdeq.noise import NoiseModel
+from qdeq.reproduce.noise_result import Kind, Measurement, NoiseStudy
 from qdeq.reproduce.result import Reproduction
 from qdeq.seeds import torch_generator
 from qdeq.solvers import Status
 from qdeq.spec import ExperimentSpec
-from qdeq.sweeps import Spread, spread
 from qdeq.training.environment import cpu_threads
-from qdeq.training.evaluate import BATCH, LoadedRun, load_run, shot_key
+from qdeq.training.evaluate import BATCH, shot_key
+from qdeq.training.saved import LoadedRun, load_run
 
-Kind = Literal["depolarising", "shots"]
 FIXED_STEPS = 5
 """Of the second way in which an equilibrium is evaluated."""
-
-FIGURES = ("accuracy", "agreement", "residual", "noiseless_residual", "circuits", "shots", "failed")
-"""Of a measurement, which are averaged over seeds."""
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """One trained model under one level of noise, on the same images as all others.
-
-    Attributes:
-        row: As the paper calls it.
-        seed: Of its training.
-        kind: Whether ``level`` is the depolarising probability after every gate, or the shots of a circuit.
-        level: 0 for no noise; None for exact expectations.
-        images: How many.
-        accuracy: Share of images that are right.
-        agreement: Share of images that have the label which the same weights give without noise.
-        residual: Mean of ``||g(y) - y|| / ||g(y)||`` at the returned y, where g is what the noisy circuit
-            expects, without shots: how far y is from an equilibrium of what the device does.
-        noiseless_residual: The same with the circuit's own f: how far y is from an equilibrium of the model.
-        circuits: Mean number of circuits that a prediction runs, one after the other.
-        shots: Mean number of shots of a prediction; None where expectations are exact.
-        failed: Share of solves that neither converged nor ended in the noise of the shots; None for direct layers, and
-            0 for a fixed number of steps, which is no claim.
-    """
-
-    row: str
-    seed: int
-    kind: Kind
-    level: float | None
-    images: int
-    accuracy: float
-    agreement: float
-    residual: float
-    noiseless_residual: float
-    circuits: float
-    shots: float | None
-    failed: float | None
-
-
-@dataclass(frozen=True)
-class NoiseStudy:
-    """All measurements of a noise table.
-
-    Attributes:
-        trained: The table of its training.
-        measurements: In the order of kind, level, row and seed.
-    """
-
-    trained: Reproduction
-    measurements: tuple[Measurement, ...]
-
-    @property
-    def rows(self) -> tuple[str, ...]:
-        """Names of the rows: those of the table, IMPLICIT twice (see :func:`measure_run`)."""
-        return tuple(dict.fromkeys(each.row for each in self.measurements))
-
-    def levels(self, kind: Kind) -> list[float | None]:
-        """Return the levels of a kind, from the least noise or the fewest shots; exact expectations come last."""
-        found = {each.level for each in self.measurements if each.kind == kind}
-        return sorted(found, key=lambda level: (level is None, level or 0))
-
-    def values(self, row: str, kind: Kind, level: float | None, figure: str) -> dict[int, float]:
-        """Return a figure by seed."""
-        found = self._found.get((row, kind, level), [])
-        return {each.seed: value for each in found if (value := getattr(each, figure)) is not None}
-
-    def of(self, row: str, kind: Kind, level: float | None, figure: str) -> Spread | None:
-        """Return a figure over the seeds; None where it was not measured."""
-        return spread(list(self.values(row, kind, level, figure).values()))
-
-    @cached_property
-    def _found(self) -> dict[tuple[str, Kind, float | None], list[Measurement]]:
-        found: dict[tuple[str, Kind, float | None], list[Measurement]] = {}
-        for each in self.measurements:
-            found.setdefault((each.row, each.kind, each.level), []).append(each)
-        return found
-
-    def to_data(self) -> dict[str, Any]:
-        """Return everything as JSON has it."""
-        kinds: tuple[Kind, ...] = ("depolarising", "shots")
-        return {
-            "format_version": 1,
-            "qdeq_version": __version__,
-            "trained": self.trained.to_data(),
-            "levels": {kind: self.levels(kind) for kind in kinds},
-            "figures": [
-                {
-                    "row": row,
-                    "kind": kind,
-                    "level": level,
-                    **{
-                        figure: None if (found := self.of(row, kind, level, figure)) is None else asdict(found)
-                        for figure in FIGURES
-                    },
-                }
-                for kind in kinds
-                for level in self.levels(kind)
-                for row in self.rows
-            ],
-            "measurements": [asdict(each) for each in self.measurements],
-        }
-
-    def to_json(self) -> str:
-        """Return everything as JSON."""
-        return json.dumps(self.to_data(), indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def study_noise(trained: Reproduction, note: Callable[[str], None] = lambda message: None) -> NoiseStudy:
@@ -199,8 +90,8 @@ def measure_run(
 def _ways(row: str, spec: ExperimentSpec) -> dict[str, ExperimentSpec]:
     """Return how a run predicts: as it was trained, and an equilibrium also by a fixed number of steps.
 
-    A solve that ends where its residual is lost in noise may end at y0, which no circuit has seen: with few shots that
-    says more about the rule than about equilibria.
+    A solve ends where its residual is lost in noise: with few shots after one step, which says as much about the rule
+    as about equilibria.
     """
     if spec.model.layers is not None:
         return {row: spec}

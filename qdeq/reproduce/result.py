@@ -141,7 +141,7 @@ class Reproduction:
         table = self.table
         return {
             "format_version": 1,
-            "table": table.name,
+            "name": table.name,
             "title": table.title,
             "mode": self.mode,
             "changed": list(self.changed),

@@ -219,13 +219,19 @@ def _read(name: str) -> dict[str, Any]:
     return data
 
 
-def sweep_file(table: PaperTable, sweep: Sweep) -> str:
-    """Return a table's sweep as the text of a file for ``qdeq sweep``."""
+def sweep_file(table: PaperTable, sweep: Sweep, schema: str = "sweep.schema.json") -> str:
+    """Return a table's sweep as the text of a file for ``qdeq sweep``.
+
+    Args:
+        table: The table.
+        sweep: Its sweep.
+        schema: The JSON schema that editors check the file by, from the file's own folder.
+    """
     import yaml
 
     content = sweep.spec.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     return (
-        "# yaml-language-server: $schema=../sweep.schema.json\n"
+        f"# yaml-language-server: $schema={schema}\n"
         f"# {table.title}.\n"
         f"# Written by `qdeq reproduce {table.name} --show`, with the warm-up steps of the whole data set.\n"
         + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110, default_flow_style=None)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any
+from dataclasses import replace
+from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import ConfigDict, Field, ValidationError
@@ -18,7 +19,6 @@ from torch import Tensor
 from qdeq.errors import SolverError
 from qdeq.jacobians import NotDifferentiable, jacobian
 from qdeq.plugins import explain_options
-from qdeq.solvers.solution import Solution
 
 SOLVER_CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
 """Options are checked however a solver is built, and unknown ones are refused."""
@@ -46,6 +46,9 @@ class Solver(metaclass=_CheckedOptions):
     max_steps: Annotated[int, Field(ge=0, description="Step budget of each sample [steps]; 0 only measures y0.")] = 50
     rtol: Annotated[float, Field(ge=0, description="Tolerance relative to ||f(y)||_2 [dimensionless].")] = 1e-4
     atol: Annotated[float, Field(ge=0, description="Absolute tolerance on ||f(y) - y||_2 [units of y].")] = 1e-6
+
+    differentiable: ClassVar[bool] = True
+    """Whether :meth:`step` stays within PyTorch, so that an unrolled gradient can follow it."""
 
     @property
     def evaluations_per_step(self) -> int:
@@ -94,11 +97,43 @@ class Solver(metaclass=_CheckedOptions):
 
 
 class CompositeSolver(Solver):
-    """A solver that is made of others, and solves by having them solve."""
+    """A solver that is made of others: each is tried, from y0, on the samples that all before it failed on.
 
+    It says who they are; :func:`qdeq.solvers.solve` has them solve. So what is said of a sample was measured by the
+    loop, whatever the composite is.
+    """
+
+    @property
     @abstractmethod
-    def solve(self, f: Callable[..., Tensor], y0: Tensor, args: tuple[Tensor, ...], *, trace: bool = False) -> Solution:
-        """Return the solution; arguments and errors are those of :func:`qdeq.solvers.solve`, which calls this."""
+    def members(self) -> tuple[Solver, ...]:
+        """The solvers, in order; at least one."""
+
+    def bound_members(self) -> tuple[Solver, ...]:
+        """Return the members, held to the tolerances of the whole."""
+        return tuple(replace(member, rtol=self.rtol, atol=self.atol) for member in self.members)
+
+    @property
+    def evaluations_per_step(self) -> int:
+        """Those of the member with the most."""
+        return max(member.evaluations_per_step for member in self.members)
+
+    @property
+    def most_steps(self) -> int:
+        """Those of all members."""
+        return sum(member.most_steps for member in self.members)
+
+    @property
+    def most_evaluations(self) -> int:
+        """Those of all members, each of which evaluates y0 again."""
+        return sum(member.most_evaluations for member in self.members)
+
+    def init(self, y0: Tensor, f0: Tensor) -> Any:
+        """Return the first member's state: step by step, a composite is its first member."""
+        return self.members[0].init(y0, f0)
+
+    def step(self, problem: Problem, state: Any, y: Tensor, fy: Tensor) -> tuple[Tensor, Any]:
+        """Return the first member's step."""
+        return self.members[0].step(problem, state, y, fy)
 
 
 class Problem:

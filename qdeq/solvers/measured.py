@@ -17,6 +17,20 @@ mean, that of rank one has the longest tail (G. J. Székely and N. K. Bakirov, P
 (2003), for probabilities below 0.21). So a sample has converged where
 ``||r|| + (1 + rtol) z s <= atol + rtol ||f(y) + ε||``. This is said of a sample for which it is not true with
 probability :data:`FALSE_CLAIM` at most in each measurement.
+
+*What is the equilibrium, where the residual is noise?* An iterate rests on the measurement before it, and carries its
+noise, s'. Then y and f(y) + ε are two estimates of the equilibrium with noise of their own. The value is their mean, in
+which each weighs what is known of it: ``w = s'² / (s'² + s²)`` of the second, one half where shots are equal. To first
+order, with ``e = y - y*`` and the covariances P of e and C of ε, that mean is off by ``(e + J e + ε) / 2``. Its mean
+square is ``(tr P + tr J P J^T) / 2`` where the last step was Newton's, with ``P = (1 - J)^-1 C (1 - J)^-T``, by the
+parallelogram law; and ``(tr P + tr J P) / 2`` where steps are plain, with ``P = J P J^T + C``. Neither is more than y's
+own, tr P, if ``||J||_2 <= 1``, and both are half of it where J is small. f(y) + ε alone is off by ``J e + ε``: after a
+Newton step that is more than y wherever an eigenvalue of J is negative. This is the shortest of the averages of
+B. T. Polyak and A. B. Juditsky, SIAM J. Control Optim. 30, 838 (1992). It takes no shots; residual and noise remain
+those that were measured at y.
+
+y0 rests on no measurement: its error has nothing to do with the noise, and few shots show no residual however large
+that error is. So no solve ends there that may take a step.
 """
 
 from __future__ import annotations
@@ -110,7 +124,9 @@ class MeasuredProblem(Problem):
         spent: ``[b]`` int64, shots so far; those of Jacobians are not counted.
         noise: ``[b, 1]``, s at the last iterate.
         converged: ``[b, 1]`` bool, whether its residual was shown to be within the tolerance.
-        limited: ``[b, 1]`` bool, whether it is noise, with all shots.
+        limited: ``[b, 1]`` bool, whether it is noise, with all shots, and the solve has nothing more to do.
+        weight: ``[b, 1]``, w: what of ``f(y) + ε`` goes into an estimate; 0 where the residual is not noise.
+        unproven: ``[b, 1]`` bool, whether it is noise at the first iterate, of which a measurement is still to come.
     """
 
     def __init__(self, f: Any, y: Tensor, shape: Sequence[int], args: tuple[Tensor, ...], solver: Solver) -> None:
@@ -120,26 +136,42 @@ class MeasuredProblem(Problem):
         first, self._growth = (f.first, f.growth) if isinstance(f, GrowingShots) else (self._most, 1.0)
         self._settings = int(getattr(function, "settings", 1))
         self._rtol, self._atol = solver.rtol, solver.atol
+        self._tested = solver.rtol + solver.atol > 0
         self._shots = torch.full((len(y),), first, dtype=torch.int64, device=y.device)
         self._variance = torch.zeros_like(y)
+        self._carried = torch.zeros_like(y[:, :1])  # s² of the measurement that led to the iterate: y0 rests on none
+        self._started = solver.max_steps == 0
         self.spent = torch.zeros_like(self._shots)
-        self.noise = self._variance[:, :1]
-        self.converged = self.limited = self.noise > 0
+        self.noise = self.weight = torch.zeros_like(self._carried)
+        self.converged = self.limited = self.unproven = self.noise > 0
 
     def at_iterate(self, y: Tensor) -> Tensor:
         """Return f(y) ``[b, N]`` with as many shots as it takes to tell f(y) - y from noise, and judge it."""
         fy = self(y)
         variance = self._variance
-        self._judge(y, fy, variance)
-        while len(rows := (self.limited.squeeze(1) & (self._shots < self._most)).nonzero().squeeze(1)):
+        lost = self._judge(y, fy, variance)
+        while len(rows := (lost & self._tested & (self._shots[:, None] < self._most)).squeeze(1).nonzero().squeeze(1)):
             more = (self._shots[rows].double() * self._growth).ceil().clamp(max=self._most)
             self._shots[rows] = more.to(torch.int64)
             fy[rows] = self.evaluate(rows, y[rows])
             variance[rows] = self._variance
-            self._judge(y, fy, variance)
+            lost = self._judge(y, fy, variance)
+        total = self.noise.square()
+        self.weight = torch.where(lost, self._carried / (self._carried + total), 0.0)
+        self.limited, self.unproven = lost & self._started & self._tested, lost & (not self._started)
+        self._carried, self._started = total, True
         return fy
 
-    def _judge(self, y: Tensor, fy: Tensor, variance: Tensor) -> None:
+    def estimate(self, y: Tensor, fy: Tensor) -> Tensor:
+        """Return the estimate of the equilibrium ``[b, N]`` that the last iterate y and its f(y) + ε give together."""
+        return torch.where(self.weight > 0, torch.lerp(y, fy, self.weight), y)
+
+    def upper_limit(self, residual: Tensor) -> Tensor:
+        """Return what ``||f(y) - y||`` ``[b, 1]`` is at most where ``residual [b, 1]`` was measured."""
+        return residual + CLAIM_Z * self.noise
+
+    def _judge(self, y: Tensor, fy: Tensor, variance: Tensor) -> Tensor:
+        """Set noise and convergence, and return where else the residual is noise, ``[b, 1]`` bool."""
         total = variance.sum(dim=1, keepdim=True)
         self.noise = total.sqrt()
         residual = torch.linalg.vector_norm(fy - y, dim=1, keepdim=True)
@@ -148,12 +180,12 @@ class MeasuredProblem(Problem):
         # the quantile of χ²_ν / ν, by its cube root, which is nearly normal
         spread = 2 / 9 * variance.square().sum(dim=1, keepdim=True) / total.square()
         noisy = residual.square() <= total * (1 - spread + _ALARM_Z * spread.sqrt()) ** 3
-        self.limited = noisy & ~self.converged & (self._rtol + self._atol > 0)
+        return noisy & ~self.converged
 
     def keep(self, rows: Tensor) -> None:
         """Drop all samples but ``rows``; see :meth:`Problem.keep`."""
         super().keep(rows)
-        self._shots, self.spent, self.noise = self._shots[rows], self.spent[rows], self.noise[rows]
+        self._shots, self.spent, self._carried = self._shots[rows], self.spent[rows], self._carried[rows]
 
     def _values(self, y: Tensor, number: int | Tensor, rows: Tensor | None = None) -> Tensor:
         """Measure f(y) ``[k, N]``, and keep the squared standard errors; see :meth:`Problem._values`."""

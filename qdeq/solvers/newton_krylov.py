@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -14,7 +14,6 @@ from scipy.linalg import norm
 from scipy.sparse.linalg import LinearOperator, lgmres
 from torch import Tensor
 
-from qdeq.errors import SolverError
 from qdeq.solvers.base import SOLVER_CONFIG, Problem, Solver
 
 Vector = NDArray[np.float64]
@@ -64,6 +63,8 @@ class NewtonKrylov(Solver):
     Equations (SIAM 1995), section 6.3, for the floor of η.
     """
 
+    differentiable: ClassVar[bool] = False  # the linear systems are solved by SciPy
+
     krylov: Annotated[
         int, Field(ge=1, description="Most inner iterations of a step, at one evaluation each; never more than N.")
     ] = 20
@@ -89,11 +90,6 @@ class NewtonKrylov(Solver):
         self, problem: Problem, state: NewtonKrylovState, y: Tensor, fy: Tensor
     ) -> tuple[Tensor, NewtonKrylovState]:
         """Return the next trial ``[b, N]``: a Newton step where the last one was good, else a shorter one."""
-        if fy.requires_grad:
-            raise SolverError(
-                "NewtonKrylov: linear systems are solved outside PyTorch, so that its steps have no derivative.\n"
-                "Remedy: another adjoint than the unrolled one, or another solver."
-            )
         g = fy - y
         size = torch.linalg.vector_norm(g, dim=1)
         accepted = size <= (1 - self.decrease * (1 - state.forcing) * state.t) * state.size

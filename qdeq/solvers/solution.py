@@ -54,26 +54,31 @@ class Status(IntEnum):
         return self not in (Status.CONVERGED, Status.FIXED_STEPS, Status.NOISE_LIMITED)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Solution:
     """The outcome of :func:`qdeq.solvers.solve` for a batch of B samples with states of shape S.
 
     Attributes:
-        value: ``[B, *S]``. The iterate at which a sample converged or was limited by noise, else its best one (smallest
-            residual in units of its tolerance; where f is measured, smallest upper limit on the residual), else, where
-            no residual was finite, ``y0``.
+        value: ``[B, *S]``. The iterate y at which a sample converged or was limited by noise, else its best one
+            (smallest residual in units of its tolerance; where f is measured, smallest upper limit on the residual),
+            else, where no residual was finite, ``y0``. Where that residual is noise, the mean of y and of what was
+            measured there; see ``weight``.
         status: ``[B]`` int8, values of :class:`Status`.
-        residual: ``[B]``, ``||f(y) - y||_2`` measured at ``value``; inf where no residual was finite.
+        residual: ``[B]``, ``||f(y) - y||_2`` as measured at that iterate y: of ``value`` itself where ``weight`` is 0
+            or None. inf where no residual was finite.
         relative_residual: ``[B]``, ``residual / ||f(y)||_2`` (0 where the residual is 0).
         steps: ``[B]`` int64, steps taken until the sample was frozen.
+        best_step: ``[B]`` int64, number of the iterate y, 0 for ``y0``.
         evaluations: ``[B]`` int64, evaluations of f that were spent on the sample.
         jacobians: ``[B]`` int64, Jacobians of f that were formed for the sample (0 for derivative-free solvers).
         trace: ``None`` or ``[T, B]``, the residual at each iterate; inf where it was not finite, NaN once frozen.
         trace_relative: The same over ``||f(y)||_2``.
         trace_evaluations: ``None`` or ``[T, B]`` int64, evaluations spent when that iterate had been measured; 0 once
             frozen.
-        noise: ``[B]``, square root of the sum of the squared standard errors of f(y), as it was measured at ``value``:
+        noise: ``[B]``, square root of the sum of the squared standard errors of f(y), as it was measured at y:
             ``residual**2`` is larger than the true one by its square, on average. None where f is not measured.
+        weight: ``[B]``, w in ``value = (1 - w) y + w f(y)`` with f(y) as it was measured, so that value and y are
+            ``w residual`` apart (:mod:`qdeq.solvers.measured`). None where f is not measured.
         shots: ``[B]`` int64, shots spent on the sample, those of Jacobians left out; None where f is not measured.
         tried: The solvers of a list that were tried (:func:`~qdeq.solvers.solve_in_turn`), in order, each with its
             number of samples; empty where there was no list.
@@ -84,12 +89,14 @@ class Solution:
     residual: Tensor
     relative_residual: Tensor
     steps: Tensor
+    best_step: Tensor
     evaluations: Tensor
     jacobians: Tensor
     trace: Tensor | None = None
     trace_relative: Tensor | None = None
     trace_evaluations: Tensor | None = None
     noise: Tensor | None = None
+    weight: Tensor | None = None
     shots: Tensor | None = None
     tried: tuple[tuple[str, int], ...] = ()
 

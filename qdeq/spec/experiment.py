@@ -10,7 +10,7 @@ import yaml
 from pydantic import Field, model_validator
 
 from qdeq.backends import get_backend
-from qdeq.budget import Budget
+from qdeq.billing.budget import Budget
 from qdeq.noise import NoiseModel
 from qdeq.solvers import CompositeSolver, get_solver
 from qdeq.spec.fields import Count, Positive, Section, adjoint_options, resolved
@@ -75,8 +75,12 @@ class ExperimentSpec(Section):
             raise ValueError("training.warm_start needs model.mode: implicit; direct layers always start from 0")
         if self.adjoint["name"] == "unrolled" and self.solver.fallback:
             raise ValueError("adjoint: unrolled follows one solver; leave solver.fallback out, or use adjoint: dense")
-        if self.adjoint["name"] == "unrolled" and isinstance(get_solver(self.solver.choice()), CompositeSolver):
-            raise ValueError(f"adjoint: unrolled follows one solver; name one in place of {self.solver.name}")
+        if self.adjoint["name"] == "unrolled":
+            solver, name = get_solver(self.solver.choice()), self.solver.name
+            if isinstance(solver, CompositeSolver):
+                raise ValueError(f"adjoint: unrolled follows one solver; name one in place of {name}")
+            if not solver.differentiable:
+                raise ValueError(f"adjoint: unrolled cannot follow {name}, whose steps leave PyTorch; use dense")
         return self
 
     def _check_noise(self, noise: NoiseModel) -> None:

@@ -128,7 +128,9 @@ def put(data: Any, path: str, value: Any, source: str) -> None:
     for key in keys[:-1]:
         if isinstance(target, dict) and isinstance(target.get(key), str):
             target[key] = {"name": target[key]}  # `solver: broyden` and --set solver.max_steps=20
-        target = target.setdefault(key, {}) if isinstance(target, dict) else None
+        if isinstance(target, dict) and target.get(key) is None:
+            target[key] = {}  # `budget: null` and --set budget.max_usd=5
+        target = target[key] if isinstance(target, dict) else None
     if not isinstance(target, dict) or len(keys) > MAX_DEPTH:
         raise SpecError(f"{source}: {printable(path)} does not lead into a mapping")
     target[keys[-1]] = value

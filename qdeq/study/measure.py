@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from qdeq.solvers import Solution, Solver, Status, solve
-from qdeq.study.result import Curve, Reached, Solve, Spread, finite
+from qdeq.study.result import Curve, Reached, Solve, Spread
 from qdeq.study.subject import Subject
+from qdeq.training.metrics import finite
 
 BAND = (0.25, 0.75)
 """Quantiles of the residual over the samples that the curve's band lies between."""

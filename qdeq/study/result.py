@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from qdeq.errors import SolverError
 
-SCHEMA = 1
+FORMAT_VERSION = 1
 """Version of the JSON; a field that is renamed or dropped raises it."""
 
 
@@ -112,7 +111,7 @@ class SolverStudy:
     """All solvers on one function.
 
     Attributes:
-        experiment: Its name.
+        name: Of the experiment.
         spec_hash: Hash of its spec.
         qdeq_version: Of this package.
         weights: Where they are from, for a sentence: ``"untrained, seed 0"``.
@@ -130,7 +129,7 @@ class SolverStudy:
         notes: What a reader has to know to judge the figures, one sentence each.
     """
 
-    experiment: str
+    name: str
     spec_hash: str
     qdeq_version: str
     weights: str
@@ -154,7 +153,8 @@ class SolverStudy:
 
     def to_json(self) -> str:
         """Return the whole study as JSON text."""
-        return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=2, allow_nan=False, ensure_ascii=False)
+        data = {"format_version": FORMAT_VERSION, **asdict(self)}
+        return json.dumps(data, indent=2, allow_nan=False, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str) -> SolverStudy:
@@ -165,17 +165,12 @@ class SolverStudy:
         """
         try:
             data = json.loads(text)
-            if data.pop("schema") != SCHEMA:
-                raise SolverError(f"the study was written in another format than {SCHEMA}; run it again")
+            if data.pop("format_version") != FORMAT_VERSION:
+                raise SolverError(f"the study was written in another format than {FORMAT_VERSION}; run it again")
             results = tuple(_result(row) for row in data.pop("results"))
             return cls(**_tuples(data), results=results)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise SolverError(f"this is no study of solvers ({error}); `qdeq solve-study --json` writes one") from error
-
-
-def finite(value: float) -> float | None:
-    """Return the number, or None: JSON has neither inf nor NaN."""
-    return value if math.isfinite(value) else None
 
 
 def _tuples(data: Mapping[str, Any]) -> dict[str, Any]:

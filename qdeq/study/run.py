@@ -64,7 +64,7 @@ def study_solvers(
             results.append(_studied(subject, name, solver, asked))
     shared = {key: spec.solver.choice()[key] for key in SHARED}
     return SolverStudy(
-        experiment=spec.name,
+        name=spec.name,
         spec_hash=spec.content_hash,
         qdeq_version=__version__,
         weights=subject.weights,

@@ -13,7 +13,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from qdeq.errors import SpecError, did_you_mean
+from qdeq.errors import QdeqError, SpecError, did_you_mean, summed_up
 from qdeq.spec import ExperimentSpec, parse_spec, put, read_yaml
 from qdeq.sweeps.spec import SweepSpec, load_sweep_spec
 
@@ -106,7 +106,7 @@ def expand(spec: SweepSpec, base: dict[str, Any], source: str) -> Sweep:
     if number > MAX_CELLS:
         raise SpecError(f"{source}: {number:,} cells, and at most {MAX_CELLS:,} are allowed; split the sweep")
     variants = _variants(spec, source)
-    specs = {variant.name: _experiment(variant, spec, base, source) for variant in variants}
+    specs = _experiments(variants, spec, base, source)
     cells = [Cell(name, seed, specs[name].model_copy(update={"seed": seed})) for seed in spec.seeds for name in specs]
     _each_once(cells, source)
     return Sweep(spec, source, tuple(specs), tuple(cells), tuple(_pairs(spec, variants, source)))
@@ -127,12 +127,24 @@ def _variants(spec: SweepSpec, source: str) -> list[_Variant]:
     return list(found.values())
 
 
-def _experiment(variant: _Variant, spec: SweepSpec, base: dict[str, Any], source: str) -> ExperimentSpec:
-    where = f"{source}: variant {variant.name!r}"
-    data = copy.deepcopy(base)
-    for key, value in {**spec.fixed, **variant.changes, "seed": spec.seeds[0]}.items():
-        put(data, key, copy.deepcopy(value), where)
-    return parse_spec(data, where)
+def _experiments(
+    variants: Sequence[_Variant], spec: SweepSpec, base: dict[str, Any], source: str
+) -> dict[str, ExperimentSpec]:
+    """Return every variant's experiment, by the variant's name; what is wrong with any of them is told together."""
+    specs: dict[str, ExperimentSpec] = {}
+    wrong: dict[str, QdeqError] = {}
+    for variant in variants:
+        where = f"variant {variant.name!r}"
+        try:
+            data = copy.deepcopy(base)
+            for key, value in {**spec.fixed, **variant.changes, "seed": spec.seeds[0]}.items():
+                put(data, key, copy.deepcopy(value), where)
+            specs[variant.name] = parse_spec(data, where)
+        except SpecError as error:
+            wrong[where] = SpecError(str(error).removeprefix(f"{where}: "))
+    if wrong:
+        raise SpecError(f"{source}: {summed_up(wrong, len(variants), 'variants')}")
+    return specs
 
 
 def _each_once(cells: Sequence[Cell], source: str) -> None:

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 
 from qdeq.backends import get_backend
 from qdeq.backends.paid import PaidBackend
-from qdeq.budget import Budget
+from qdeq.billing.amounts import Amount
+from qdeq.billing.bills import Sizes
+from qdeq.billing.budget import Budget
+from qdeq.billing.entries import Totals
+from qdeq.billing.estimate import Estimate, estimate
+from qdeq.billing.prices import dollars
 from qdeq.builders import build_data, build_model
 from qdeq.data import FeatureSplits
-from qdeq.errors import BudgetError, QdeqError
-from qdeq.estimate import Estimate, Sizes, estimate
-from qdeq.ledger import Totals
-from qdeq.prices import dollars
-from qdeq.rehearsal import Amount
+from qdeq.errors import BudgetError, QdeqError, summed_up
 from qdeq.spec import ExperimentSpec
 from qdeq.sweeps.cells import Cell
 
@@ -32,16 +33,21 @@ def check_cells(cells: Sequence[Cell], source: str) -> list[str]:
 
     Raises:
         BudgetError: A cell that costs money has no budget, or one that is certain to be too small.
-        QdeqError: A cell cannot be run; the message names it, and is of the type that training would raise.
+        QdeqError: A cell cannot be run; the message names it, and the next ones that cannot, and is of the type that
+            training would raise.
     """
     data: dict[str, FeatureSplits] = {}
     estimates: dict[str, Estimate | None] = {}
+    wrong: dict[str, QdeqError] = {}
     for cell in cells:
         if cell.variant not in estimates:  # seeds change neither what is needed nor what it costs
             try:
                 estimates[cell.variant] = _check(cell.spec, data)
             except QdeqError as error:
-                raise type(error)(f"{source}: {cell}: {error}") from error
+                estimates[cell.variant], wrong[str(cell)] = None, error
+    if wrong:
+        first = next(iter(wrong.values()))
+        raise type(first)(f"{source}: {summed_up(wrong, len(estimates), 'variants')}") from first
     bills = [_Bill(cell, found) for cell in cells if (found := estimates[cell.variant]) is not None]
     return _afford(bills, source) if bills else []
 

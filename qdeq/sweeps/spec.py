@@ -9,9 +9,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from qdeq.errors import SpecError, did_you_mean
-from qdeq.spec import read_yaml
+from qdeq.spec import ExperimentSpec, read_yaml
 from qdeq.spec.fields import Count, Positive
 from qdeq.spec.messages import explain
+from qdeq.spec.schema import DIALECT
 from qdeq.sweeps.figures import FIGURES
 
 Key = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.\w+)*$")]
@@ -123,10 +124,17 @@ def parse_sweep_spec(data: Any, source: str) -> SweepSpec:
     """
     if not isinstance(data, dict):
         raise SpecError(f"{source}: expected a mapping with the keys {', '.join(keys())}")
+    if not data.keys() & set(keys()) - {"name"} and data.keys() & set(ExperimentSpec.model_fields):
+        raise SpecError(f"{source}: is an experiment, not a sweep; `qdeq train {source}` trains it")
     try:
         return SweepSpec.model_validate(data)
     except ValidationError as error:
         raise SpecError("\n".join(_explain(source, item) for item in error.errors(include_url=False)[:2])) from error
+
+
+def sweep_schema() -> dict[str, Any]:
+    """Return the JSON schema of the sweep file, for editors."""
+    return {"$schema": DIALECT, **SweepSpec.model_json_schema()}
 
 
 def keys() -> list[str]:

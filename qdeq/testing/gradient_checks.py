@@ -12,8 +12,9 @@ from hypothesis.strategies import SearchStrategy
 from torch import Tensor
 
 from qdeq.backends.adapter import CircuitBackend
-from qdeq.backends.base import Backend, FrozenFunction
-from qdeq.backends.compile import analyse
+from qdeq.backends.analysis import analyse
+from qdeq.backends.base import Backend
+from qdeq.backends.function import FrozenFunction
 from qdeq.circuit import Circuit, Gate, Input, Weight
 from qdeq.gates import GATES
 from qdeq.injection import upsample, upsample_transposed

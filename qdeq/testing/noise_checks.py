@@ -9,7 +9,7 @@ from itertools import product
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from qdeq.backends.compile import analyse
+from qdeq.backends.analysis import analyse
 from qdeq.channels import CHANNELS
 from qdeq.circuit import AmplitudeEncoding, Channel, Circuit, Gate, Input, ReadoutError, Weight
 from qdeq.gates import GATES

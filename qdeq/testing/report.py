@@ -132,7 +132,7 @@ class Report(ABC):
     def to_data(self) -> dict[str, Any]:
         """Return the report as JSON-ready values."""
         about = {key: value for key, value in vars(self).items() if key != "results"}
-        return {**about, "ok": self.ok, "results": [result.to_data() for result in self.results]}
+        return {"format_version": 1, **about, "ok": self.ok, "results": [result.to_data() for result in self.results]}
 
     @abstractmethod
     def headline(self) -> str:

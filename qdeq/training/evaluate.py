@@ -1,10 +1,8 @@
-"""Evaluation: a split through a model, and a saved run again."""
+"""Evaluation: a split through a model, and a saved run's validation and test split again."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,16 +12,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from qdeq.backends import ShotKey
-from qdeq.builders import build_data, build_model
-from qdeq.data import FeatureSplits, Split
+from qdeq.data import Split
 from qdeq.seeds import derive_seed
 from qdeq.spec import ExperimentSpec
-from qdeq.training.checkpoints import Checkpoint, load_checkpoint
+from qdeq.training.checkpoints import Checkpoint
 from qdeq.training.diagnostics import diagnose
-from qdeq.training.environment import check_device, cpu_threads
-from qdeq.training.folder import RunFolder
 from qdeq.training.metrics import Metrics, Outcomes
-from qdeq.training.spending import prepare
+from qdeq.training.saved import json_head, load_run
 from qdeq.training.team import ALONE, Team
 
 if TYPE_CHECKING:
@@ -44,12 +39,8 @@ class RunEvaluation:
 
     def to_json(self) -> str:
         """Return the figures as JSON, under the names of :class:`~qdeq.training.metrics.Metrics`."""
-        info = self.checkpoint.info
         data = {
-            "format_version": 1,
-            "name": self.spec.name,
-            "spec_hash": self.spec.content_hash,
-            "checkpoint": {"file": self.checkpoint.path.stem, "epoch": info.epoch, "step": info.step},
+            **json_head(self.spec, self.checkpoint),
             "validation": asdict(self.validation),
             "test": asdict(self.test),
         }
@@ -106,60 +97,9 @@ def evaluate_run(path: str | Path, *, checkpoint: str = "best", device: str | No
         device: Another device than the one it was trained on.
 
     Raises:
-        QdeqError: As :func:`load_run`.
+        QdeqError: As :func:`~qdeq.training.saved.load_run`.
     """
     run = load_run(path, checkpoint=checkpoint, device=device)
     with run.working():
         validation, test = (evaluate(run.model, split, run.spec) for split in (run.splits.validation, run.splits.test))
         return RunEvaluation(run.spec, run.checkpoint, validation, test)
-
-
-@dataclass(frozen=True, eq=False)
-class LoadedRun:
-    """A saved run: its folder, its spec, a checkpoint, the model with its weights, and the data."""
-
-    folder: RunFolder
-    spec: ExperimentSpec
-    checkpoint: Checkpoint
-    model: QDEQClassifier
-    splits: FeatureSplits
-
-    @contextmanager
-    def working(self) -> Iterator[None]:
-        """Let the model run circuits within the block: as many threads as in training, and what they cost accounted.
-
-        Raises:
-            BudgetError: The backend costs money, and the run has no budget.
-            BackendError: Credentials, region, device or storage are not as a task needs them.
-        """
-        purchase = prepare(self.spec, self.model, self.splits, whole=False)
-        account = nullcontext() if purchase is None else purchase.account(self.folder.ledger, lambda message: None)
-        # as in training: the last digit depends on it
-        with account, cpu_threads(self.spec.training.threads, self.spec.model.qubits):
-            yield
-
-
-def load_run(path: str | Path, *, checkpoint: str = "best", device: str | None = None) -> LoadedRun:
-    """Load a saved run.
-
-    Args:
-        path: The output folder of a run.
-        checkpoint: ``"best"`` (lowest validation loss) or ``"last"``.
-        device: Another device than the one it was trained on.
-
-    Raises:
-        CheckpointError: There is no run or no such checkpoint, or it is damaged or of another experiment.
-        SpecError: The run's spec is damaged.
-        DataError: The data are no longer there.
-    """
-    folder = RunFolder(Path(path))
-    spec = folder.load_spec()
-    if device is not None:
-        spec = spec.model_copy(update={"training": spec.training.model_copy(update={"device": device})})
-    saved = load_checkpoint(folder.checkpoint(checkpoint))
-    saved.check_spec(spec)
-    check_device(spec.training.device)
-    splits = build_data(spec)
-    model = build_model(spec, len(splits.class_names))
-    saved.restore(model)
-    return LoadedRun(folder, spec, saved, model, splits)

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from qdeq.budget import LEDGER_NAME
-from qdeq.errors import CheckpointError, TrainingError
+from qdeq.billing.budget import LEDGER_NAME
+from qdeq.errors import CheckpointError, SpecError, TrainingError
 from qdeq.spec import ExperimentSpec, load_spec
 from qdeq.training.checkpoints import Checkpoint, load_checkpoint
 
@@ -212,7 +212,12 @@ class RunFolder:
         if not self.spec.is_file():
             what = "holds no qdeq run (no spec.yaml)" if self.path.is_dir() else "there is no such run"
             raise CheckpointError(f"{self.path}: {what}\nGive the output folder of `qdeq train`, such as runs/digits.")
-        return load_spec(self.spec)
+        try:
+            return load_spec(self.spec)
+        except SpecError as error:
+            if len(str(error).splitlines()) > 1:
+                raise
+            raise SpecError(f"{error}\nUndo what was changed in the run's spec, or train again.") from error
 
 
 def _unwritable(path: Path, error: OSError) -> TrainingError:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 
+STATUS_NAMES = {int(status): status.name.lower() for status in Status}
+"""How a solve ended, as files and reports write it, such as ``max_steps``."""
+
 
 @dataclass(frozen=True)
 class Metrics:
@@ -128,7 +131,7 @@ class Outcomes:
             residual_mean=residual[0],
             residual_max=residual[1],
             converged=counts[Status.CONVERGED] / len(tested) if len(tested) else None,
-            failed={name(status): n for status, n in counts.items() if n and status.failed},
+            failed={STATUS_NAMES[status]: n for status, n in counts.items() if n and status.failed},
             evaluations=finite(self.evaluations.mean()),
             noise_limited=counts[Status.NOISE_LIMITED] / len(tested) if len(tested) and len(shots) else None,
             shots=float(shots.mean()) if len(shots) else None,
@@ -216,11 +219,6 @@ class EpochRecord:
         data = {"kind": "epoch", "epoch": self.epoch, "step": self.step, "best": self.best}
         both = {"train": asdict(self.train), "validation": asdict(self.validation)}
         return {**data, **both, "time": {"seconds": self.seconds}}
-
-
-def name(status: Status) -> str:
-    """Return a status as the files write it, such as ``max_steps``."""
-    return status.name.lower()
 
 
 def finite(value: Any) -> float | None:

@@ -18,14 +18,13 @@ from qdeq.data.pictures import read_images
 from qdeq.errors import DataError
 from qdeq.solvers import Status
 from qdeq.training.checkpoints import Checkpoint
-from qdeq.training.evaluate import BATCH, load_run, shot_key
-from qdeq.training.metrics import finite, name
+from qdeq.training.evaluate import BATCH, shot_key
+from qdeq.training.metrics import STATUS_NAMES, finite
+from qdeq.training.saved import json_head, load_run
 
 if TYPE_CHECKING:
     from qdeq.models import Prediction, QDEQClassifier
     from qdeq.spec import ExperimentSpec
-
-_NAMES = {int(status): name(status) for status in Status}
 
 
 @dataclass(frozen=True)
@@ -74,12 +73,8 @@ class RunPredictions:
 
     def to_json(self) -> str:
         """Return everything as JSON. null stands for what is not finite or was not measured."""
-        info = self.checkpoint.info
         data = {
-            "format_version": 1,
-            "name": self.spec.name,
-            "spec_hash": self.spec.content_hash,
-            "checkpoint": {"file": self.checkpoint.path.stem, "epoch": info.epoch, "step": info.step},
+            **json_head(self.spec, self.checkpoint),
             "class_names": self.class_names,
             "images": [asdict(image) for image in self.images],
             "failed": [{"file": file, "error": reason} for file, reason in self.failed.items()],
@@ -113,12 +108,10 @@ def predict_run(
         device: Another device than the one it was trained on.
 
     Raises:
-        QdeqError: As :func:`~qdeq.training.evaluate.load_run`. A file that cannot be read is part of the result.
+        QdeqError: As :func:`~qdeq.training.saved.load_run`. A file that cannot be read is part of the result.
     """
-    run = load_run(path, checkpoint=checkpoint, device=device)
+    run = load_run(path, checkpoint=checkpoint, device=device, tolerate_failures=True)
     spec, splits = run.spec, run.splits
-    if run.model.equilibrium.on_failure == "raise":
-        run.model.equilibrium.on_failure = "warn"  # one image's failed solve is a finding; the others go on
     mean, std = splits.normalisation
     features_of = FeatureMap(size=spec.model.qubits, kind=spec.data.features, mean=mean, std=std)
     places: list[tuple[str, int]] = []
@@ -165,7 +158,7 @@ def _image(found: Prediction, row: int, file: str, index: int, class_names: Sequ
         label=class_names[best],
         probability=finite(probabilities[best]),
         converged=None if ended in (None, int(Status.FIXED_STEPS)) else ended == Status.CONVERGED,
-        status=None if ended is None else _NAMES[ended],
+        status=None if ended is None else STATUS_NAMES[ended],
         residual=None if residual is None else finite(residual[row]),
         probabilities=tuple(map(finite, probabilities)),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from pathlib import Path
 
-from qdeq.budget import Budget
+from qdeq.billing.budget import Budget
 from qdeq.builders import build_data, build_model
 from qdeq.errors import CheckpointError
 from qdeq.spec import ExperimentSpec
@@ -107,7 +107,7 @@ def _run(
     if team.leads:
         team.wait()
     model = build_model(spec, len(splits.class_names))
-    purchase = prepare(spec, model, splits)
+    purchase = prepare(spec, model, splits, folder.ledger)
     with ExitStack() as stack:
         stack.enter_context(terminable())
         saved = None
@@ -120,7 +120,7 @@ def _run(
         if go_on and not team.leads:
             saved = folder.newest(progress.noted)
         if purchase is not None:
-            stack.enter_context(purchase.account(folder.ledger, progress.noted))
+            stack.enter_context(purchase.account(progress.noted))
         stack.enter_context(cpu_threads(spec.training.threads, spec.model.qubits))
         trainer = Trainer(spec, model, splits, folder, progress, team)
         if saved is not None:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qdeq.backends.paid import Client, PaidBackend
-from qdeq.budget import Budget, spending
+from qdeq.billing.account import spending
+from qdeq.billing.budget import Budget
+from qdeq.billing.ledger import Ledger
 from qdeq.data import FeatureSplits
 from qdeq.errors import BudgetError
-from qdeq.ledger import Ledger
 from qdeq.models import QDEQClassifier
 from qdeq.spec import ExperimentSpec
 
 if TYPE_CHECKING:
-    from qdeq.estimate import Estimate
+    from qdeq.billing.estimate import Estimate
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Purchase:
         backend: With its way of execution decided.
         client: Connected.
         budget: What may be spent.
+        ledger: Where it is written down.
         estimate: What it will take.
         whole: Whether all of it is to be run.
     """
@@ -35,19 +37,18 @@ class Purchase:
     backend: PaidBackend
     client: Client
     budget: Budget
+    ledger: Path
     estimate: Estimate
     whole: bool = True
 
     @contextmanager
-    def account(self, ledger: Path, note: Callable[[str], None]) -> Iterator[None]:
+    def account(self, note: Callable[[str], None]) -> Iterator[None]:
         """Let the backend run within the block.
 
         Args:
-            ledger: The ledger's file, unless the budget names another.
             note: Told of what the user should know.
         """
-        with spending(self.budget, self.budget.ledger or ledger, note=note) as account:
-            account.ledger.verify()
+        with spending(self.budget, self.ledger, note=note) as account:
             note(self.estimate.chosen())
             if self.whole and (short := self.estimate.shortage(self.budget.limits)):
                 note(short)
@@ -59,7 +60,7 @@ class Purchase:
 
 
 def prepare(
-    spec: ExperimentSpec, model: QDEQClassifier, splits: FeatureSplits, *, whole: bool = True
+    spec: ExperimentSpec, model: QDEQClassifier, splits: FeatureSplits, ledger: Path, *, whole: bool = True
 ) -> Purchase | None:
     """Check what can be checked for nothing, and settle how circuits are run; None for a backend that costs nothing.
 
@@ -67,36 +68,48 @@ def prepare(
         spec: The experiment.
         model: Its model, whose backend is told the cheaper way of execution.
         splits: Its data.
+        ledger: The ledger's file, unless the budget names another; it need not exist, nor its folder.
         whole: Whether all of it is to be run, so that the budget has to be enough for that.
 
     Raises:
         BudgetError: There is no budget, or it is certain to be passed.
-        LedgerError: The ledger that the budget names cannot be used, or is damaged.
+        LedgerError: The ledger cannot be used, or is damaged.
         BackendError: Credentials, region, device or storage are not as a task needs them.
     """
     backend = model.function.backend
     if not isinstance(backend, PaidBackend):
         return None
-    from qdeq.estimate import Sizes, estimate  # rehearses what the trainer does, and so comes after it
+    from qdeq.billing.bills import Sizes  # rehearses what the trainer does, and so comes after it
+    from qdeq.billing.estimate import estimate
 
     backend.check(model.circuit, model.weights, model.function.observables, shots=spec.shots)
-    expected = estimate(spec, Sizes.of(splits))
-    if spec.budget is None:
+    budget, sizes = spec.budget, Sizes.of(splits)
+    expected = estimate(spec, sizes)
+    if budget is None:
         raise BudgetError(
             f"backend {backend.name!r} costs money, and the experiment has no budget\n"
             f"{expected.chosen()}. Set budget: {{max_usd: ..., max_tasks: ..., max_shots: ...}}."
         )
     if whole:
-        expected.check(spec.budget.limits)
+        expected.check(budget.limits)
     client = backend.connect()
     client.check(model.circuit, model.function.observables, spec.shots, native=backend.native(spec.shots))
-    if spec.budget.ledger is not None:  # one in the run's own folder is looked at when that is there
-        book = Ledger(spec.budget.ledger)
-        try:
-            book.verify()
-        finally:
-            book.close()
+    price = client.price(budget)
+    if price != expected.price:  # the device asks for more than the table says
+        expected = estimate(spec, sizes, price=price)
+        if whole:
+            expected.check(budget.limits)
+    ledger = _verified(budget, ledger)
     assert expected.how is not None
     decided = replace(backend, execution=expected.how)
     model.function = replace(model.function, backend=decided)
-    return Purchase(decided, client, spec.budget, expected, whole)
+    return Purchase(decided, client, budget, ledger, expected, whole)
+
+
+def _verified(budget: Budget, own: Path) -> Path:
+    """Return the ledger's file, with every result in it read and found as it was written."""
+    path = own if budget.ledger is None else Path(budget.ledger)
+    if budget.ledger is not None or path.exists():  # that of a new run is made with the run's folder
+        with closing(Ledger(path)) as book:
+            book.verify()
+    return path

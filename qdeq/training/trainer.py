@@ -10,26 +10,26 @@ from typing import TYPE_CHECKING
 import torch
 
 from qdeq._version import __version__
-from qdeq.backends.adapter import CircuitBackend
-from qdeq.backends.planner import plan_step
 from qdeq.data import FeatureSplits
-from qdeq.errors import BudgetReached, CheckpointError, ConvergenceError, TrainingError
-from qdeq.reports.curves import plot_curves
+from qdeq.errors import BudgetReached, ConvergenceError, TrainingError
+from qdeq.reports.plots.curves import draw_curves
+from qdeq.reports.plots.style import save_figure
 from qdeq.seeds import torch_generator
 from qdeq.spec import ExperimentSpec
+from qdeq.training.announce import announce
 from qdeq.training.environment import convergence_warnings_once, peak_memory
 from qdeq.training.evaluate import evaluate
 from qdeq.training.folder import RunFolder
-from qdeq.training.log import Elapsed, MetricsWriter, cut_log, read_log
+from qdeq.training.log import Elapsed, cut_log, read_log
 from qdeq.training.metrics import EpochRecord, Outcomes, StepRecord
-from qdeq.training.progress import Plan, Progress
+from qdeq.training.progress import Progress
+from qdeq.training.recorder import Recorder
 from qdeq.training.schedule import learning_rate
 from qdeq.training.signals import Terminated, TrainingInterrupted, TrainingTerminated, deferred_interrupt
 from qdeq.training.state import TrainingState
 from qdeq.training.step import NotFinite, compute_step
 from qdeq.training.summary import RunSummary
 from qdeq.training.team import ALONE, Team, WorkerLost
-from qdeq.training.tensorboard import TensorBoardLog
 
 if TYPE_CHECKING:
     from qdeq.models import QDEQClassifier
@@ -68,10 +68,7 @@ class Trainer:
         like = self.state.parameters[0]
         self._features, self._labels = splits.train.features.to(like), splits.train.labels.to(like.device)
         self._per_epoch = math.ceil(len(self._labels) / spec.training.batch_size)
-        self._metrics: MetricsWriter | None = None
-        self._board: TensorBoardLog | None = None
-        self._saved: tuple[int, int] | None = None
-        self._saved_at = time.monotonic()
+        self._recorder = Recorder(spec.training, self.state, folder, leads=team.leads)
 
     def resume(self, saved: Checkpoint) -> None:
         """Go on from a checkpoint: the state is that of then, and so are the files.
@@ -80,7 +77,7 @@ class Trainer:
             CheckpointError: It is another experiment's, or was trained on other images; or the metrics are damaged.
         """
         self.state.restore(saved)
-        self._saved = (self.state.step, self.state.epoch)
+        self._recorder.on_disk()
         if not self.team.leads:
             return
         if self.folder.metrics.exists():
@@ -98,11 +95,13 @@ class Trainer:
         started, stepping = time.perf_counter(), 0.0
         with ExitStack() as stack:
             stack.callback(self.progress.closed)
-            if self.team.leads:
-                self._open_logs(stack)
+            stack.enter_context(self._recorder.recording())
             stack.enter_context(convergence_warnings_once(self._note))
             try:
-                self._announce()
+                announce(
+                    self.progress, self.spec, self.model, self.splits, team=self.team, per_epoch=self._per_epoch,
+                    done=self.state.step,
+                )  # fmt: skip
                 for epoch in range(self.state.epoch + 1, self.spec.training.epochs + 1):
                     begin = time.perf_counter()
                     self._train_epoch(epoch)
@@ -112,49 +111,18 @@ class Trainer:
             except ConvergenceError as error:
                 raise ConvergenceError(f"after step {self.state.step}: {error}") from error
             except WorkerLost as error:
-                raise WorkerLost(f"after step {self.state.step}: {error}\n{self._kept()}") from error
+                raise WorkerLost(f"after step {self.state.step}: {error}\n{self._recorder.kept()}") from error
             except NotFinite as error:
                 raise self._not_finite(str(error)) from error
             except BudgetReached as reached:
-                kept = self._kept("--set budget.KEY=VALUE")
+                kept = self._recorder.kept("--set budget.KEY=VALUE")
                 raise BudgetReached(f"stopped after step {self.state.step}: {reached}\n{kept}") from reached
             except KeyboardInterrupt as interrupt:
                 kind, what = TrainingInterrupted, "interrupted"
                 if isinstance(interrupt, Terminated):
                     kind, what = TrainingTerminated, "terminated"
                 done = f"{what} after step {self.state.step} ({self.state.epoch} epochs done)"
-                raise kind(f"{done}\n{self._kept()}") from interrupt
-
-    def _open_logs(self, stack: ExitStack) -> None:
-        self._metrics = MetricsWriter(self.folder.metrics)
-        stack.callback(self._metrics.close)
-        if self.spec.training.tensorboard:
-            self._board = TensorBoardLog(self.folder.tensorboard, self.state.step)
-            stack.callback(self._board.close)
-
-    def _announce(self) -> None:
-        options, spec = self.spec.training, self.spec
-        steps = options.epochs * self._per_epoch
-        plan = Plan(spec.name, options.epochs, steps, self._per_epoch, options.warmup_steps, self.state.step)
-        self.progress.started(plan)
-        sizes = (len(split.labels) for split in (self.splits.train, self.splits.validation, self.splits.test))
-        self.progress.noted(f"data: {self.splits.name}, {' + '.join(f'{size:,}' for size in sizes)} images")
-        if self.team.size > 1:
-            self.progress.noted(f"{self.team.size} processes share every batch")
-        if spec.model.mode != "implicit":
-            return
-        backend = self.model.function.backend
-        if isinstance(backend, CircuitBackend):
-            evaluations = self.model.equilibrium.most_evaluations(spec.shots)
-            batch = min(options.batch_size, len(self._labels))
-            planned = plan_step(backend, self.model.circuit, batch, evaluations, shots=spec.shots)
-            self.progress.noted(f"circuits on {backend.name}: {planned}")
-        fixed = self.model.equilibrium.fixed_steps
-        why = "" if spec.shots is None else f"{spec.shots} shots: "
-        if fixed is not None:
-            self.progress.noted(f"{why}every solve takes {fixed} steps, without a test of convergence")
-        elif spec.shots is not None:
-            self.progress.noted(f"{why}a solve ends where its residual cannot be told from their noise")
+                raise kind(f"{done}\n{self._recorder.kept()}") from interrupt
 
     def _train_epoch(self, epoch: int) -> None:
         """Train on every image once, the last batch being as small as it comes out; from the batch that is next."""
@@ -199,9 +167,9 @@ class Trainer:
                 adjoint_failed=done.adjoint_failed,
                 seconds=time.perf_counter() - begin,
             )
-            self._write(record)
-            if self._due():
-                self._save()
+            self._recorder.write(record)
+            if self._recorder.due():
+                self._recorder.save()
         return record
 
     def _finish_epoch(self, epoch: int, begin: float) -> None:
@@ -216,8 +184,8 @@ class Trainer:
             state.epoch, state.last, state.outcomes = epoch, record, []
             if best:
                 state.keep_best(record)
-            self._write(record)
-            self._save()
+            self._recorder.write(record)
+            self._recorder.save()
             if best and self.team.leads:
                 state.save_best(self.folder.checkpoint("best"))
         self.progress.finished_epoch(record)
@@ -255,43 +223,9 @@ class Trainer:
             folder=self.folder.path,
         )
         if self.team.leads:
-            plot_curves(read_log(self.folder.metrics), self.folder.curves)
+            save_figure(draw_curves(read_log(self.folder.metrics)), self.folder.curves)
             summary.write(self.folder.summary)
         return summary
-
-    def _due(self) -> bool:
-        """Return whether a checkpoint is asked for between epochs."""
-        steps, minutes = self.spec.training.checkpoint_steps, self.spec.training.checkpoint_minutes
-        late = minutes is not None and time.monotonic() - self._saved_at >= 60 * minutes
-        return late or (steps is not None and self.state.step % steps == 0)
-
-    def _save(self) -> None:
-        """Write a checkpoint to go on from, unless this very state has one, and drop the oldest."""
-        now = (self.state.step, self.state.epoch)
-        if self._metrics is None or now == self._saved:
-            return
-        self._metrics.sync()  # first, so that no power cut leaves a log that ends before its checkpoint
-        self.state.save(self.folder.state(self.state.step))
-        self.folder.prune(self.spec.training.checkpoints_kept)
-        self._saved, self._saved_at = now, time.monotonic()
-
-    def _kept(self, *options: str) -> str:
-        """Save the state as it is, and say where, and how to go on."""
-        why = ""
-        with deferred_interrupt():
-            try:
-                self._save()
-            except (CheckpointError, TrainingError) as error:  # the disk may be why the run ends
-                why = f"no new checkpoint: {str(error).splitlines()[0]}; "
-        states = self.folder.states() if self.team.leads else []
-        kept = f"kept: {states[-1]}; " if states else ""
-        words = ("qdeq train --resume", str(self.folder.path), *options)
-        return f"{why}{kept}go on with: {' '.join(words)}"
-
-    def _write(self, record: StepRecord | EpochRecord) -> None:
-        for writer in (self._metrics, self._board):
-            if writer is not None:
-                writer.write(record)
 
     def _note(self, message: str) -> None:
         self.progress.noted(f"after step {self.state.step}: {message}")

@@ -67,7 +67,7 @@ class _Limited(Backend):
     def evaluate(self, circuits, inputs, weights, observables, **options):
         raise AssertionError("no work before the check")
 
-    def at(self, circuit, weights, observables, **options):
+    def freeze(self, circuit, weights, observables, shots, key):
         raise AssertionError("no work before the check")
 
 
@@ -78,6 +78,8 @@ def test_capabilities_decide_before_any_work():
         _Limited().check(Circuit(3), torch.zeros(0), (Z(0),), shots=5)
     with pytest.raises(UnsupportedError, match="no exact expectations"):
         _Limited().expectation(CIRCUIT, torch.zeros(3, 2), torch.zeros(3), (Z(0),))
+    with pytest.raises(UnsupportedError, match="no exact expectations"):
+        _Limited().at(CIRCUIT, torch.zeros(3), (Z(0),))
     _Limited().check(CIRCUIT, torch.zeros(3), (Z(0),), shots=5)
     exact_only = type("_Exact", (_Limited,), {"name": "exact", "capabilities": Capabilities(shots=False)})()
     message = r"'exact' has exact expectations only; set shots to null; backends that have it: .*torch"

@@ -9,8 +9,8 @@ from adapters import adapters
 from tolerances import FALSE_ALARM_Z
 
 from qdeq.backends import ShotKey, get_backend
-from qdeq.backends.base import FrozenFunction
 from qdeq.backends.executions import count_executions
+from qdeq.backends.function import FrozenFunction
 from qdeq.backends.sampling import least_error
 from qdeq.circuit import Circuit, Gate
 from qdeq.equilibrium import Equilibrium

@@ -43,9 +43,9 @@ def test_every_way_comes_near_the_equilibrium(groups):
 
 def test_an_average_counts_its_evaluations_and_is_better(groups):
     plain, mean = (
-        shots.run(shots.ways(500)[name], groups[0], 500, seed=0)
+        shots.Outcome.join([shots.run(shots.ways(500)[name], group, 500, seed=0) for group in groups])
         for name in ("broyden", f"broyden, then the mean of {shots.AVERAGED}")
     )
     assert mean.evaluations.equal(plain.evaluations + shots.AVERAGED)
     assert mean.shots.equal(500 * mean.evaluations)
-    assert mean.figures()["residual"] < plain.figures()["residual"]
+    assert mean.figures()["residual"] < 0.9 * plain.figures()["residual"]

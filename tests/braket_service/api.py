@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import unquote
 
-from . import devices, execution, shapes
+from . import execution, shapes
 from .catalogue import Catalogue
 from .faults import Faults
 from .limits import Limits
@@ -126,7 +126,7 @@ class BraketApi:
 
     def _execute(self, task: Task) -> None:
         request, failing = task.request, task.plan.get("fail")
-        capabilities, shots = devices.DEVICES[request["deviceArn"]]["capabilities"], request["shots"]
+        capabilities, shots = self.catalogue.capabilities(request["deviceArn"]), request["shots"]
         try:
             if failing is not None:
                 raise RuntimeError(failing.get("reason", "The device failed."))

@@ -15,19 +15,29 @@ class Catalogue:
     def __init__(self) -> None:
         self._status: dict[str, str] = {}
         self._action: dict[str, dict[str, Any]] = {}
+        self._cost: dict[str, dict[str, Any]] = {}
 
     def reset(self) -> None:
         """Give every device its own state and properties again."""
         self._status.clear()
         self._action.clear()
+        self._cost.clear()
 
-    def change(self, arn: str, status: str | None = None, action: dict[str, Any] | None = None) -> None:
-        """Make a device ONLINE, OFFLINE or RETIRED, or replace members of its OpenQASM action's properties."""
+    def change(
+        self,
+        arn: str,
+        status: str | None = None,
+        action: dict[str, Any] | None = None,
+        cost: dict[str, Any] | None = None,
+    ) -> None:
+        """Make a device ONLINE, OFFLINE or RETIRED, or replace its deviceCost or members of its OpenQASM action."""
         if arn not in DEVICES or status not in (None, "ONLINE", "OFFLINE", "RETIRED"):
             raise ServiceError("ValidationException", f"no such device or status: {arn}, {status}")
         if status is not None:
             self._status[arn] = status
         self._action.setdefault(arn, {}).update(action or {})
+        if cost is not None:
+            self._cost[arn] = cost
 
     def status(self, arn: str) -> str:
         """Return a device's state."""
@@ -42,12 +52,15 @@ class Catalogue:
         device = DEVICES.get(arn)
         if device is None or region not in device["regions"]:
             raise ServiceError("ResourceNotFoundException", f"The device {arn} was not found in {region}.")
-        if not (changed := self._action.get(arn)):
-            return device
-        capabilities = device["capabilities"]
-        actions = {kind: row | changed for kind, row in capabilities["action"].items()}
+        return {**device, "capabilities": self.capabilities(arn)}
+
+    def capabilities(self, arn: str) -> dict[str, Any]:
+        """Return a device's properties, as they are now."""
+        known = DEVICES[arn]["capabilities"]
+        actions = {kind: row | self._action.get(arn, {}) for kind, row in known["action"].items()}
         actions = {row["actionType"]: row for row in actions.values()}  # another type of action is another key
-        return {**device, "capabilities": {**capabilities, "action": actions}}
+        cost = self._cost.get(arn, known["service"]["deviceCost"])
+        return {**known, "action": actions, "service": {**known["service"], "deviceCost": cost}}
 
     def for_task(self, arn: str, region: str) -> dict[str, Any]:
         """Return a device that takes tasks.

@@ -58,6 +58,10 @@ class Service:
         """Make a device ONLINE, OFFLINE or RETIRED, or replace members of its OpenQASM action's properties."""
         self._call("POST", "devices", {"arn": arn, "status": status, "action": action})
 
+    def set_cost(self, arn: str, usd: float, unit: str) -> None:
+        """Change the deviceCost in a device's properties, which the service bills by."""
+        self._call("POST", "devices", {"arn": arn, "cost": {"price": usd, "unit": unit}})
+
     def limit(self, **limits: float) -> None:
         """Set limits: in_flight, creates_per_second, create_burst."""
         self._call("POST", "limits", limits)

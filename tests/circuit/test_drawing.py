@@ -8,9 +8,10 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-import qdeq.drawing
+import qdeq.drawing.text
 from qdeq.circuit import AmplitudeEncoding, Circuit, Gate, Input, Weight
-from qdeq.drawing import draw_figure, draw_text
+from qdeq.drawing.figure import draw_figure
+from qdeq.drawing.text import draw_text
 from qdeq.library import amplitude_encoder, paper_angle_encoder, paper_ansatz
 from qdeq.testing.strategies import circuits
 
@@ -20,8 +21,8 @@ def lines(*wanted):
 
 
 def test_the_docstring_shows_what_comes_out():
-    assert doctest.testmod(qdeq.drawing).attempted == 1
-    assert doctest.testmod(qdeq.drawing).failed == 0
+    assert doctest.testmod(qdeq.drawing.text).attempted == 2
+    assert doctest.testmod(qdeq.drawing.text).failed == 0
 
 
 def test_controls_targets_and_crossings():

@@ -45,7 +45,7 @@ def test_equal_backends(qdeq, tmp_path):
     assert not result.stderr
     files = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert files == ["comparison.json", "comparison.png"]
-    assert json.loads((tmp_path / "out/comparison.json").read_text())["passed"]
+    assert json.loads((tmp_path / "out/comparison.json").read_text())["ok"]
     assert (tmp_path / "out/comparison.png").stat().st_size > 10_000
 
 
@@ -62,7 +62,7 @@ def test_a_wrong_backend_exits_1_and_names_what_differs(qdeq, wrong_backend):
 def test_json_is_all_that_is_printed(qdeq, wrong_backend):
     result = qdeq("compare", "tiny.yaml", "--backends", "wrong", *QUICK, "--json", code=1)
     found = json.loads(result.stdout)
-    assert not found["passed"]
+    assert not found["ok"]
     assert found["backends"][1]["backend"] == "wrong"
     assert not result.stderr
 

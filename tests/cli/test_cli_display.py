@@ -6,9 +6,9 @@ import re
 import pytest
 from rich.console import Console
 
-from qdeq.sweeps.display import LiveSweepDisplay, SweepLines, make_sweep_progress
+from qdeq.reports.live.runs import LineDisplay, LiveDisplay, folded, make_progress
+from qdeq.reports.live.sweeps import LiveSweepDisplay, SweepLines, make_sweep_progress
 from qdeq.training import EpochRecord, Metrics, Plan, StepRecord
-from qdeq.training.display import LineDisplay, LiveDisplay, folded, make_progress
 
 FIGURES = Metrics(samples=10, loss=0.5, accuracy=0.8, residual_mean=1e-4, evaluations=5.0, failed={"max_steps": 1})
 

@@ -49,6 +49,39 @@ def test_bad_experiment(qdeq, assignment, expected):
     refused(qdeq("train", "tiny.yaml", "--out", "out", "--set", assignment, code=2), *expected)
 
 
+LINES = {
+    "unknown command": (
+        ("trian", "tiny.yaml"),
+        ["No such command 'trian'", "Did you mean 'train'?", "Try `qdeq --help`"],
+    ),
+    "option that is a key": (
+        ("train", "tiny.yaml", "--epochs", "3"),
+        ["No such option: --epochs", "Did you mean --set training.epochs=VALUE?", "Try `qdeq train --help`"],
+    ),
+    "key with a hyphen": (("show", "tiny.yaml", "--learning-rate", "3"), ["--set training.learning_rate=VALUE?"]),
+    "option that is none": (("solvers", "--epochs", "3"), ["No such option: --epochs.\nTry `qdeq solvers --help`."]),
+    "missing argument": (("predict", "run"), ["Missing argument 'IMAGES...'.\nTry `qdeq predict --help`."]),
+    "wrong choice": (("reproduce", "noise", "--mode", "refrence"), ["'--mode': 'refrence' is not one of"]),
+    "number out of range": (("stability", "run", "--samples", "0"), ["'--samples'", "greater than or equal to 1"]),
+    "list that is none": (
+        ("compare", "tiny.yaml", "--backends", "{name"),
+        ["--backends {name: expected names", "braces"],
+    ),
+    "beginning of a name": (("reproduce", "mnist4"), ["Did you mean 'mnist4-amplitude'?"]),
+}
+
+
+@pytest.mark.parametrize(("line", "expected"), LINES.values(), ids=LINES)
+def test_a_line_that_cannot_be_understood(qdeq, line, expected):
+    refused(qdeq(*line, code=2), *expected)
+
+
+def test_without_arguments_there_is_help(qdeq):
+    result = qdeq(code=2)
+    assert "Usage: qdeq" in result.output
+    assert "error:" not in result.output
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="needs /dev/zero")
 @pytest.mark.parametrize("options", [(), ("--solver", "naive")])
 def test_a_file_without_end_is_not_read_to_its_end(qdeq, options):

@@ -106,8 +106,12 @@ def test_checkpoints_of_the_run_on_the_line_are_completed(qdeq, offered, tmp_pat
     assert offered("qdeq eval runs/none --checkpoint ") == ["best", "last"]
 
 
-def test_the_completion_script_is_to_be_had(qdeq):
-    assert "_QDEQ_COMPLETE=complete_bash" in qdeq("--show-completion", "bash").stdout
+@pytest.mark.parametrize("shell", ["bash", "fish"])
+def test_the_completion_script_is_that_of_the_shell_that_is_named(shell):
+    """Whatever shell this runs in, if any."""
+    command = [sys.executable, "-m", "qdeq", "--show-completion", shell]
+    script = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert f"_QDEQ_COMPLETE=complete_{shell}" in script
 
 
 # -- quick ------------------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """What scripts rely on: `--json` with the documented keys and nothing beside it, exit codes, `--quiet`, colours."""
 
+import inspect
 import json
 import os
 import pty
@@ -11,10 +12,11 @@ from dataclasses import fields
 import pytest
 from cli_files import CONFIGS, TINY
 
+from qdeq.billing.entries import Entry
+from qdeq.cli.app import app
 from qdeq.cli.exits import ExitCode
 from qdeq.doctor import Checkup
 from qdeq.errors import BudgetReached, SpecError
-from qdeq.ledger import Entry
 from qdeq.spec import load_spec
 from qdeq.sweeps import SweepResult, load_sweep
 from qdeq.sweeps.folder import SweepFolder
@@ -25,8 +27,8 @@ GUIDE = (CONFIGS.parent / "docs/guides/command-line.md").read_text(encoding="utf
 
 
 def documented():
-    """Return the keys of each command's JSON, as the guide's table has them."""
-    rows = re.findall(r"^\| `qdeq ([\w-]+)[^|]*\| (?:(list) of )?(`.*`) \|$", GUIDE, re.M)
+    """Return the keys of each command's JSON, as the guide's table has them, by the command with what it is given."""
+    rows = re.findall(r"^\| `qdeq ([\w -]+)` \| (?:(list) of )?(`.*`) \|$", GUIDE, re.M)
     return {command: (bool(listed), re.findall(r"`(\w+)`", keys)) for command, listed, keys in rows}
 
 
@@ -43,6 +45,8 @@ COMMANDS = {
     "solve-study": ("solve-study", "run", "--samples", "2", "--solvers", "naive"),
     "estimate": ("estimate", "tiny.yaml"),
     "check-solver": ("check-solver", "naive"),
+    "check-solver --list": ("check-solver", "--list"),
+    "reproduce --list": ("reproduce", "--list"),
     "report": ("report", "run", "--samples", "2"),
 }
 
@@ -76,6 +80,23 @@ def test_keys_of_the_commands_that_need_more_are_documented(tmp_path):
     assert sorted(KEYS["check-backend"][1]) == sorted(report.to_data())
     nothing = SweepResult(load_sweep(CONFIGS / "sweeps/digits-modes.yaml"), SweepFolder(tmp_path), ())
     assert KEYS["sweep"] == (False, list(nothing.to_data()))
+
+
+def test_every_command_that_prints_json_is_documented_and_no_other():
+    """All but those that write a file (init) or print JSON in any case (schema)."""
+    printing = set()
+    for command in app.registered_commands:
+        name = command.name or command.callback.__name__
+        if "as_json" in inspect.signature(command.callback).parameters:
+            printing.add(name)
+        else:
+            assert name in ("init", "schema")
+    assert printing == {command.partition(" ")[0] for command in KEYS}
+
+
+def test_every_object_says_what_format_it_has():
+    assert all("format_version" in keys for command, (listed, keys) in KEYS.items() if not listed)
+    assert {command for command, (listed, _) in KEYS.items() if listed} == {"estimate", "ledger"}
 
 
 def test_train_tells_of_its_progress_on_stderr_and_the_summary_on_stdout(qdeq, tmp_path):

@@ -17,7 +17,7 @@ from qdeq.data.pictures import read_images
 from qdeq.errors import DataError
 from qdeq.spec import load_spec
 from qdeq.training import train
-from qdeq.training.evaluate import load_run
+from qdeq.training.saved import load_run
 
 SINGLE = 1e-5
 """Float32 through products whose order depends on the batch: a few units of its last place, 6e-8, each."""

@@ -141,9 +141,9 @@ def test_backends_that_are_given_twice_are_measured_once(digits):
 def test_the_json_has_a_stable_shape(digits):
     found = json.loads(compare(digits(), [CIRCUITS], samples=2, steps=2).to_json())
     assert list(found) == [
-        "schema",
-        "passed",
-        "experiment",
+        "format_version",
+        "ok",
+        "name",
         "spec_hash",
         "qdeq_version",
         "samples",
@@ -156,12 +156,12 @@ def test_the_json_has_a_stable_shape(digits):
         "backends",
         "notes",
     ]
-    assert found["schema"] == 1
+    assert found["format_version"] == 1
     row = found["backends"][1]
     assert list(row) == [
         "backend",
         "outcome",
-        "passed",
+        "ok",
         "version",
         "precision",
         "reason",
@@ -169,9 +169,7 @@ def test_the_json_has_a_stable_shape(digits):
         "differences",
         "cost",
     ]
-    assert all(
-        list(each) == ["quantity", "value", "tolerance", "unit", "where", "passed"] for each in row["differences"]
-    )
+    assert all(list(each) == ["quantity", "value", "tolerance", "unit", "where", "ok"] for each in row["differences"])
     assert list(row["cost"]) == [
         "converged",
         "noise_limited",

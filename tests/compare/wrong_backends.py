@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 
 from qdeq.backends import ShotKey
-from qdeq.backends.base import FrozenFunction
+from qdeq.backends.function import FrozenFunction
 from qdeq.backends.torch import TorchBackend
 from qdeq.errors import UnsupportedError
 

@@ -8,6 +8,7 @@ import tarfile
 import numpy as np
 import pytest
 
+from qdeq.data import idx, stored
 from qdeq.data.cifar import CIFAR10
 from qdeq.data.idx import MNIST, FashionMNIST
 from qdeq.data.stored import move_into_place
@@ -79,6 +80,36 @@ def test_content_hash_holds_whoever_compressed_the_file(tmp_path, remote):
     assert len(MNIST(root=tmp_path / "local").load().test) == 4
     with pytest.raises(DataError, match="is not the published file"):
         FashionMNIST(root=tmp_path / "local").load()
+
+
+@pytest.mark.parametrize("dataset", [MNIST, FashionMNIST])
+def test_no_more_is_taken_from_a_server_than_the_file_can_have(tmp_path, remote, monkeypatch, dataset):
+    taken = []
+    write = stored._Limited.write
+    monkeypatch.setattr(stored, "_CHUNK", 1000)
+    monkeypatch.setattr(idx, "_most", lambda file: 5000)
+    monkeypatch.setattr(stored._Limited, "write", lambda self, chunk: taken.append(len(chunk)) or write(self, chunk))
+    (remote / "train-images-idx3-ubyte.gz").write_bytes(bytes(100_000))
+    with pytest.raises(DataError, match=r"it has more than 5,000 bytes; it was not kept\nPut the files into"):
+        dataset(root=tmp_path / "local").load()
+    assert 5000 < sum(taken) <= 6000
+    assert left_over(tmp_path / "local") == []
+
+
+def test_a_file_that_decompresses_to_more_than_it_can_have_is_refused(tmp_path, remote, monkeypatch):
+    monkeypatch.setattr(idx, "_most", lambda file: 5000)
+    (remote / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(bytes(1_000_000)))  # about 1000 bytes
+    with pytest.raises(DataError, match=r"gunzip-sha256:\(too large\)"):
+        MNIST(root=tmp_path / "local").load()
+
+
+def test_the_published_files_have_room(tmp_path):
+    """The sizes of the published files: 16 bytes of header and 28 x 28 for an image, 8 and 1 for a label."""
+    sizes = {"train-images-idx3-ubyte.gz": 16 + 60_000 * 28 * 28, "t10k-labels-idx1-ubyte.gz": 8 + 10_000}
+    for file, size in sizes.items():
+        path = tmp_path / file
+        path.write_bytes(gzip.compress(np.random.default_rng(0).bytes(size), compresslevel=0))  # as large as it can be
+        assert path.stat().st_size <= idx._most(file)
 
 
 def test_a_damaged_gzip_is_refused(tmp_path, remote):

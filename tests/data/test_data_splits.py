@@ -120,6 +120,16 @@ def test_classes_are_relabelled_in_the_given_order():
         assert [(3, 1)[label] for label in part.labels] == images.labels[numbers(part)].tolist()
 
 
+@pytest.mark.parametrize("official", [False, True])
+def test_it_is_known_which_images_the_test_ones_are(official):
+    images = numbered([40, 50, 60, 70])
+    test = numbered([7, 5, 3, 4], start=1000) if official else None
+    splits = prepare(raw_of(images, test), **AS_IS, classes=[3, 1], limit=20)
+    source = images if test is None else test
+    assert numbers(splits.test) == source.images[splits.test_images, 0, 0, 0].tolist()
+    assert [(3, 1)[label] for label in splits.test.labels] == source.labels[splits.test_images].tolist()
+
+
 def test_without_classes_those_that_occur_are_kept():
     splits = prepare(raw_of(numbered([0, 50, 0, 60])), **AS_IS)
     assert splits.class_names == ("class 1", "class 3")

@@ -7,6 +7,7 @@ import torch
 from functions import TIGHT, classifier, gradient_by_differences, hyperbolic, linear, matrix_with_radius, numbers
 from tolerances import BATCH_FACTOR, EXACT64, EXACT64_DEEP, FALSE_ALARM_Z, FD_DIRECT, SAME_LINEAR_SYSTEM
 
+from qdeq.backends import ShotKey
 from qdeq.equilibrium import Equilibrium
 from qdeq.errors import ConvergenceError, ConvergenceWarning, SolverError
 from qdeq.jacobians import jacobian, squared_norm
@@ -289,6 +290,39 @@ def test_direct_measures_its_residual_in_evaluation_mode_only():
     torch.testing.assert_close(
         result.relative_residual, (step - y).norm(dim=1) / step.norm(dim=1), atol=EXACT64, rtol=0
     )
+
+
+@pytest.mark.parametrize("encoding", ["amplitude", "angle"])
+def test_a_sample_that_is_not_finite_takes_no_direct_gradient_from_the_others(encoding):
+    model, x = classifier(encoding, seed=4, layers=3), numbers(3, 4, 16)
+    bad = x.clone()
+    bad[1, 5] = math.nan
+    with pytest.warns(ConvergenceWarning, match="1 of 4 samples are not finite after direct layers(.|\n)*Remedy"):
+        value = model(bad).equilibrium.value
+    (found,) = torch.autograd.grad(value.square().sum(), model.weights)
+    rows = [0, 2, 3]
+    clean = model(x[rows]).equilibrium.value
+    torch.testing.assert_close(value[rows], clean, atol=EXACT64_DEEP, rtol=0)
+    assert torch.equal(value[1], torch.zeros(4).double())
+    torch.testing.assert_close(
+        found, torch.autograd.grad(clean.square().sum(), model.weights)[0], atol=EXACT64_DEEP, rtol=0
+    )
+    with pytest.warns(ConvergenceWarning):
+        assert model.eval()(bad).equilibrium.residual.isinf().tolist() == [False, True, False, False]
+    model.equilibrium.on_failure = "raise"
+    with pytest.raises(ConvergenceError, match="1 of 4 samples"):
+        model(bad)
+
+
+def test_under_shots_every_direct_layer_has_its_own():
+    model, x = classifier("angle", seed=4, layers=2, shots=500), numbers(3, 3, 16)
+    f, rows = model.function.at(model.weights, shots=500, key=ShotKey(seed=1)).inject(x, 1.0, 4)
+    first = f.at_evaluation(2)(torch.zeros(3, 4).double(), *rows)
+    second = f.at_evaluation(3)(first, *rows)
+    found = model.eval()(x, key=ShotKey(seed=1)).equilibrium
+    assert torch.equal(found.value, second)
+    measured = f.at_evaluation(1)(second, *rows)  # of a stream that no layer has drawn from
+    torch.testing.assert_close(found.residual, (measured - second).norm(dim=1), atol=EXACT64, rtol=0)
 
 
 def test_many_layers_of_a_contraction_come_to_the_equilibrium():

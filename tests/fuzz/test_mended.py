@@ -13,7 +13,7 @@ import torch
 from sklearn import datasets
 
 from benchmarks.fuzz import files
-from qdeq.budget import Budget
+from qdeq.billing.budget import Budget
 from qdeq.circuit import Circuit
 from qdeq.data import load_dataset
 from qdeq.data.base import Images

@@ -20,7 +20,9 @@ solver: {{name: broyden, max_steps: 20}}
 training: {{epochs: 2, batch_size: 3, precision: float64, threads: 1}}
 """
 _PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["qdeq.cli", "qdeq.training", "qdeq.estimate", "qdeq.backends.braket_remote.client"])
+_PROCESSES.set_forkserver_preload(
+    ["qdeq.cli", "qdeq.training", "qdeq.billing.estimate", "qdeq.backends.braket_remote.client"]
+)
 QUICK = {"name": "braket-sv1", "creates_per_second": 1000.0}
 """The service of the tests needs no sparing."""
 

@@ -9,14 +9,16 @@ import torch
 from paid_runs import QUICK
 
 from qdeq.backends import get_backend
-from qdeq.backends.braket_remote import client as client_module
-from qdeq.backends.braket_remote.client import BraketClient
+from qdeq.backends.braket_remote import tasks as tasks_module
 from qdeq.backends.braket_remote.retries import Rate
 from qdeq.backends.braket_remote.session import LedgerSession
-from qdeq.budget import Budget, spending
+from qdeq.backends.braket_remote.tasks import Tasks
+from qdeq.billing.account import spending
+from qdeq.billing.budget import Budget
+from qdeq.billing.execution import Result
+from qdeq.billing.ledger import Ledger
 from qdeq.circuit import Circuit, Gate
-from qdeq.errors import BackendError, BudgetReached
-from qdeq.ledger import Ledger, Result
+from qdeq.errors import BackendError, BudgetReached, LedgerError
 from qdeq.library import angle_encoder
 from qdeq.observables import Z
 
@@ -217,18 +219,18 @@ def test_an_interrupt_leaves_the_tasks_of_other_processes_alone(braket_env, tmp_
 
 
 def test_a_task_that_somebody_cancels_ends_the_run_and_is_not_paid_for_again_unasked(braket_env, tmp_path, monkeypatch):
-    wait = BraketClient._wait
+    wait = Tasks._wait
 
     def cancelled(self, arn):
         self.device.session.braket_client.cancel_quantum_task(quantumTaskArn=arn)  # in the console, say
         return wait(self, arn)
 
     braket_env.fail("CreateQuantumTask", "queue", seconds=1000, times=1)
-    monkeypatch.setattr(BraketClient, "_wait", cancelled)
+    monkeypatch.setattr(Tasks, "_wait", cancelled)
     with pytest.raises(BackendError, match="it was cancelled, and not by this run\nRun the same again"):
         expectation(tmp_path / "ledger.sqlite")
     assert len(braket_env.tasks()) == 1
-    monkeypatch.setattr(BraketClient, "_wait", wait)
+    monkeypatch.setattr(Tasks, "_wait", wait)
     expectation(tmp_path / "ledger.sqlite")
     book = Ledger(tmp_path / "ledger.sqlite")
     assert [entry.state for entry in book.entries()] == ["cancelled", "completed"]
@@ -265,12 +267,18 @@ def test_a_result_with_fewer_shots_than_were_asked_for_is_an_honest_estimate(bra
 
 
 def test_a_result_of_another_size_is_not_taken(braket_env, tmp_path, monkeypatch):
-    monkeypatch.setattr(client_module, "read_result", lambda *_: (Result(values=(0.1, 0.2)), 0.0))
+    monkeypatch.setattr(tasks_module, "read_result", lambda *_: (Result(values=(0.1, 0.2)), 0.0))
     with pytest.raises(BackendError, match="the result has 2 numbers, and 1 were asked for"):
         expectation(tmp_path / "ledger.sqlite")
     book = Ledger(tmp_path / "ledger.sqlite")
     assert [entry.state for entry in book.entries()] == ["sent"]
     book.close()
+    with spending(LIMIT, tmp_path / "ledger.sqlite") as account:  # settled by a run that does not want it
+        account.client(get_backend(QUICK))
+        assert [entry.state for entry in account.ledger.entries()] == ["completed"]
+    with pytest.raises(LedgerError, match=r"has 2 numbers, and 1 were asked for\nSee `qdeq ledger --tasks`"):
+        expectation(tmp_path / "ledger.sqlite")
+    assert len(braket_env.tasks()) == 1
 
 
 def test_a_clock_that_is_wrong_is_named(braket_env, tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from paid_runs import QUICK, figures, run, sets, started, write_experiment
 
 from qdeq.backends.braket_remote import retries
-from qdeq.ledger import Ledger
+from qdeq.billing.ledger import Ledger
 
 WIRE = {"throttle": 0.05, "error": 0.05, "drop": 0.03, "lost": 0.04, "cut": 0.03}
 """A fifth of all calls, of whatever service: refused, unheard, or carried out without the client's knowing."""

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sqlite3
 import traceback
 
 import pytest
@@ -10,10 +11,11 @@ from braket_service.client import FORTE, GARNET, SV1
 from paid_runs import QUICK, run, sets, write_experiment
 
 from qdeq.backends import get_backend
-from qdeq.budget import Budget, spending
+from qdeq.billing.account import spending
+from qdeq.billing.budget import Budget
+from qdeq.billing.ledger import Ledger
 from qdeq.circuit import Circuit, Gate
 from qdeq.errors import BackendError, BudgetError, UnsupportedError
-from qdeq.ledger import Ledger
 from qdeq.observables import Z
 
 TN1 = "arn:aws:braket:::device/quantum-simulator/amazon/tn1"
@@ -133,6 +135,34 @@ def test_a_damaged_ledger_that_the_budget_names_is_refused_before_a_folder_is_ma
         experiment, *PAID, *sets(budget__ledger="shared.sqlite")
     )
     assert braket_env.tasks() == []
+
+
+def test_a_run_whose_own_ledger_is_damaged_is_neither_replaced_nor_gone_on_with(experiment, braket_env, tmp_path):
+    options = [*PAID, *sets(solver__fixed_steps=1, training__epochs=1)]
+    run("train", experiment, "--out", "run", *options, "-q")
+    files = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.suffix in (".json", ".yaml")}
+    with sqlite3.connect(tmp_path / "run" / "ledger.sqlite") as connection:
+        connection.execute("UPDATE executions SET result = replace(result, '0.', '0.1') WHERE id = 2")
+    tasks = len(braket_env.tasks())
+    for arguments in (["train", experiment, "--out", "run", "--force", *options], ["eval", "run"]):
+        told = run(*arguments, code=2).stderr
+        assert "1 of " in told
+        assert "results are not as they were written: row 2" in told.replace("\n", " ")
+    assert {path: path.read_bytes() for path in files} == files
+    assert len(files) >= 2
+    assert len(braket_env.tasks()) == tasks
+
+
+def test_a_budget_for_a_run_that_costs_nothing_is_refused(experiment, tmp_path):
+    run("train", experiment, "--out", "free", *sets(training__epochs=1), "-q")
+    for budget in ({"budget__max_usd": 3}, {"budget__max_tasks": 10}):
+        told = run("train", "--resume", "free", *sets(**budget), code=2).stderr
+        assert "free: the run has no budget, as its backend 'torch' costs nothing\nLeave --set budget.max_" in told
+
+
+def test_a_budget_is_set_where_a_file_says_that_there_is_none(experiment):
+    experiment.write_text(experiment.read_text() + "budget: null\n")
+    assert "max_usd: 7" in run("show", experiment, *sets(budget__max_usd=7)).stdout
 
 
 def test_a_device_without_a_price_or_without_a_name(experiment, braket_env):

@@ -8,7 +8,7 @@ import pytest
 from paid_runs import QUICK, figures, run, sets, summary, write_experiment
 
 from qdeq.backends.braket_remote.retries import Rate
-from qdeq.ledger import Ledger
+from qdeq.billing.ledger import Ledger
 
 SAME = 1e-6
 """A run on a device and one on the native simulator, both in float64: their circuits agree to 1e-15."""
@@ -73,7 +73,7 @@ EXACT_CASES = {
     "angle, direct": {"model__mode": "direct", "model__layers": 2, "solver": "broyden", "training__epochs": 1},
     "warm-up": {"training__warmup_steps": 1, "training__epochs": 1},
     "gradient by shifts": {"backend": QUICK | {"gradient": "parameter-shift"}, "training__epochs": 1},
-    "phantom": {"adjoint": {"name": "phantom", "steps": 2}, "training__epochs": 1},
+    "jacobian-free": {"adjoint": "jacobian-free", "training__epochs": 1},
     "angle, shots": {"shots": 20, "training__epochs": 1},
     "diagnostics": {"training__diagnostics": "always", "training__epochs": 1},
 }
@@ -118,6 +118,10 @@ ADAPTIVE = {
         "solver": {"name": "naive", "max_steps": 2, "on_failure": "fallback", "fallback": [{"name": "broyden"}]},
     },
     "gmres": {"adjoint": "gmres"},
+    "phantom, fixed": {"adjoint": {"name": "phantom", "steps": 3}, "solver": {"name": "broyden", "fixed_steps": 2}},
+    "unrolled": {"adjoint": "unrolled", "solver": {"name": "naive", "max_steps": 4}},
+    "unrolled, fixed": {"adjoint": "unrolled", "solver": {"name": "anderson", "fixed_steps": 3}},
+    "masked states": {"model__state_dropout": 0.5, "solver": {"name": "broyden", "fixed_steps": 3}},
     "newton-krylov": {"solver": "newton-krylov"},
     "newton": {"solver": {"name": "newton", "fixed_steps": 2}},
     "newton-krylov's inner steps in the adjoint": {"adjoint": {"name": "newton-krylov", "max_steps": 3}},

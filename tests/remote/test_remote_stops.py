@@ -11,10 +11,11 @@ import torch
 from paid_runs import QUICK, figures, run, sets, started, write_experiment
 
 from qdeq.backends import get_backend
-from qdeq.backends.braket_remote import client as client_module
-from qdeq.budget import Budget, spending
+from qdeq.backends.braket_remote import tasks as tasks_module
+from qdeq.billing.account import spending
+from qdeq.billing.budget import Budget
+from qdeq.billing.ledger import Ledger
 from qdeq.errors import BackendError, BudgetReached
-from qdeq.ledger import Ledger
 from qdeq.library import angle_encoder, hardware_efficient
 from qdeq.observables import Z
 
@@ -233,7 +234,7 @@ def test_calls_go_out_at_the_rate_that_is_allowed_after_a_burst_of_two_seconds()
 
 def test_polls_become_rarer(one_circuit, braket_env, monkeypatch):
     braket_env.fail("CreateQuantumTask", "queue", seconds=1.5)
-    monkeypatch.setattr(client_module, "SIMULATOR_POLLS", (0.05, 5.0))
+    monkeypatch.setattr(tasks_module, "SIMULATOR_POLLS", (0.05, 5.0))
     one_circuit()
     polls = [call["at"] for call in braket_env.calls("braket") if call["operation"] == "GetQuantumTask"]
     assert len(polls) < 10

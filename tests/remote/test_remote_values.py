@@ -8,7 +8,8 @@ from braket_service.client import DM1, FORTE, GARNET, SV1
 from paid_runs import QUICK
 
 from qdeq.backends import ShotKey, get_backend
-from qdeq.budget import Budget, spending
+from qdeq.billing.account import spending
+from qdeq.billing.budget import Budget
 from qdeq.errors import UnsupportedError
 from qdeq.library import amplitude_encoder, angle_encoder, hardware_efficient
 from qdeq.observables import PauliString, X, Y, Z

@@ -8,8 +8,10 @@ import pytest
 from page_reader import cards, read, rows
 from report_runs import page_of, small_spec
 
+from qdeq.billing.entries import Limits
+from qdeq.billing.execution import Execution
+from qdeq.billing.ledger import Ledger
 from qdeq.errors import CheckpointError, SpecError
-from qdeq.ledger import Execution, Ledger, Limits
 from qdeq.reports.html import gather_runs, page
 from qdeq.spec import load_spec
 from qdeq.training import RunFolder, train

@@ -8,7 +8,9 @@ from page_reader import cards, read, rows
 from report_runs import HOSTILE, page_of, small_spec
 
 from qdeq.reports.html import gather_runs, page
+from qdeq.reports.html.curves import QUANTITIES, _included
 from qdeq.reports.html.intervals import wilson
+from qdeq.reports.html.predictions import EXPLAINED
 from qdeq.training import RunFolder, RunSummary, read_log
 
 KINDS = ["implicit", "direct", "warm", "shots"]
@@ -119,6 +121,14 @@ def test_the_confusion_matrix_has_every_test_image(tree, summary):
     ]
 
 
+def test_an_axis_begins_where_the_figures_do_and_shows_a_limit_unless_it_flattens_them():
+    by_key = {each.key: each for each in QUANTITIES}
+    accuracy, radius = by_key["accuracy"], by_key["spectral_radius_mean"]
+    assert _included(accuracy, [71.0, 97.0]) == ()
+    assert _included(radius, [0.4, 0.6]) == (0.0, 1.05)
+    assert _included(radius, [0.4, 60.0]) == (0.0,)
+
+
 def test_examples_are_wrong_by_confidence_and_right_of_every_class(tree, summary):
     wrong, right = tree.all("div", class_="examples")
     count = 145 - round(summary.test.accuracy * 145)
@@ -129,6 +139,10 @@ def test_examples_are_wrong_by_confidence_and_right_of_every_class(tree, summary
     chances = [int(match[3]) for match in found]
     assert chances == sorted(chances, reverse=True)
     assert {figure.one("strong").text for figure in right.all("figure")} == {"0", "3", "6", "9"}
+    below = [figure.one("span", class_="aside").text for figure in wrong.all("figure")]
+    truths = [match[1] for match in found]
+    assert [re.fullmatch(r"is (.) \((\d+)\s%\)", text)[1] for text in below] == truths
+    assert EXPLAINED in tree.one(id="predictions").text
 
 
 def test_one_file_without_scripts_or_requests(text, tree):

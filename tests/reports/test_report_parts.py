@@ -164,7 +164,7 @@ def test_pictures_are_those_of_the_test_images():
     spec = small_spec()
     splits = build_data(spec)
     places = np.array([0, 3, 144])
-    pictures = pictures_of(spec, places)
+    pictures = pictures_of(spec.data.dataset, splits.test_images[places])
     mean, std = splits.normalisation
     seen = FeatureMap(size=4, kind="pool", mean=mean, std=std)(pictures)
     torch.testing.assert_close(seen, splits.test.features[places], atol=FROM_FLOAT32, rtol=0)
@@ -176,7 +176,7 @@ def test_pictures_of_an_official_test_split(tmp_path):
     labels = {name: np.arange(40) % 3 for name in ("labels", "test_labels")}
     np.savez(tmp_path / "own.npz", **arrays, **labels)
     spec = small_spec(data={"dataset": {"name": "npz", "path": str(tmp_path / "own.npz")}, "classes": [2, 0]})
-    pictures = pictures_of(spec, np.array([0, 1]))
+    pictures = pictures_of(spec.data.dataset, build_data(spec).test_images[:2])
     assert pictures.shape == (2, 3, round(70 * PIXELS / 90), PIXELS)
     # reducing keeps the mean grey, to what the edges of the filter take
     means = [arrays["test_images"][row].mean() / 255 for row in (0, 2)]  # labels 0, 2

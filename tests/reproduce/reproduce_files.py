@@ -1,6 +1,8 @@
 """A table of the paper on scikit-learn's digits, which need no download, and cells that nobody trained."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 from qdeq.training import Metrics, RunSummary
 
@@ -8,6 +10,13 @@ ON_DIGITS = {"data.dataset": "digits", "data.features": "pool", "data.limit": 60
 """60 images in batches of 20: 3 steps an epoch."""
 
 OPTIONS = [word for key, value in ON_DIGITS.items() for word in ("--set", f"{key}={value}")]
+
+
+def documented_keys(command):
+    """Return the keys of a command's JSON as the guide has them."""
+    guide = (Path(__file__).parents[2] / "docs/guides/command-line.md").read_text(encoding="utf-8")
+    (row,) = [line for line in guide.splitlines() if line.startswith(f"| `{command}` |")]
+    return re.findall(r"`(\w+)`", row)
 
 
 def finish(folder, cell, **test):

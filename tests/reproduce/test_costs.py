@@ -2,10 +2,10 @@
 
 import pytest
 
+from qdeq.billing.prices import Price
+from qdeq.billing.rehearsal import rehearse
 from qdeq.builders import build_circuit
 from qdeq.library import paper_ansatz
-from qdeq.prices import Price
-from qdeq.rehearsal import rehearse
 from qdeq.reproduce.costs import row_costs
 from qdeq.spec import parse_spec
 

@@ -4,10 +4,11 @@ import csv
 import io
 
 import pytest
-from reproduce_files import ON_DIGITS
+from reproduce_files import ON_DIGITS, documented_keys
 
+from qdeq.reports.noise_study import blocks, noise_csv, noise_markdown
+from qdeq.reports.plots.noise_study import draw_noise
 from qdeq.reproduce import load_table, reproduce, study_noise
-from qdeq.reproduce.noise_report import blocks, draw_noise, noise_csv, noise_markdown
 from qdeq.sweeps import SweepFolder
 from qdeq.training import train
 from qdeq.training.evaluate import evaluate_run
@@ -98,3 +99,4 @@ def test_text_and_pictures(study):
     wanted = [100 * one(study, "IMPLICIT", "depolarising", level, "accuracy") for level in (0.0, 0.01, 0.75)]
     assert list(implicit.get_ydata()) == pytest.approx(wanted)
     assert study.to_json().count('"kind": "shots"') == 2 * 15
+    assert documented_keys("qdeq reproduce noise") == list(study.to_data())

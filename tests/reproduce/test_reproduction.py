@@ -6,15 +6,15 @@ import json
 from dataclasses import replace
 
 import pytest
-from reproduce_files import ON_DIGITS, finish
+from reproduce_files import ON_DIGITS, documented_keys, finish
 from rich.console import Console
 from sklearn.linear_model import LogisticRegression
 
 from qdeq.builders import build_data
+from qdeq.reports.plots.reproduction import draw_reproduction
+from qdeq.reports.reproduction import reproduction_csv, reproduction_markdown, reproduction_table
 from qdeq.reproduce import load_table, reproduce
 from qdeq.reproduce.classical import fit_classical
-from qdeq.reproduce.plot import draw_reproduction
-from qdeq.reproduce.report import reproduction_csv, reproduction_markdown, reproduction_table
 from qdeq.sweeps import SweepFolder
 
 ACCURACY = {"IMPLICIT": [0.90, 0.94, 0.98], "DIRECT 5": [0.91, 0.93, 0.95]}
@@ -81,6 +81,7 @@ def test_csv_and_json_have_all_digits(found):
     assert data["data"]["train_images"] == 60
     assert data["mode"] == "corrected"
     assert data["not_reproduced"] == []
+    assert documented_keys("qdeq reproduce") == list(data)
 
 
 def test_terminal_and_picture(found):

@@ -97,9 +97,9 @@ def test_options_change_every_row_and_the_warm_up_follows_the_length_of_the_run(
 
 @pytest.mark.parametrize("name", PAPER)
 def test_the_sweep_files_of_the_configs_are_those_tables(name):
-    """Where a table changes, ``qdeq reproduce NAME --show > configs/sweeps/NAME.yaml`` writes the file anew."""
+    """Where a table changes, ``qdeq reproduce NAME --show`` has what the file is to hold, but for the schema's path."""
     table, file = load_table(name), ROOT / f"configs/sweeps/{name}.yaml"
-    assert file.read_text(encoding="utf-8") == sweep_file(table, table.sweep())
+    assert file.read_text(encoding="utf-8") == sweep_file(table, table.sweep(), schema="../sweep.schema.json")
     assert [cell.name for cell in load_sweep(file).cells] == [cell.name for cell in table.sweep().cells]
 
 

@@ -8,11 +8,24 @@ import json
 import pytest
 import torch
 from problems import Counted
+from pydantic.dataclasses import dataclass
 
 from qdeq.adjoints import UnrolledAdjoint
 from qdeq.equilibrium import Equilibrium
 from qdeq.errors import SolverError, SpecError
-from qdeq.solvers import Anderson, Broyden, Fallback, Naive, Newton, Status, get_solver, solve, solve_in_turn
+from qdeq.solvers import (
+    SOLVER_CONFIG,
+    Anderson,
+    Broyden,
+    CompositeSolver,
+    Fallback,
+    Naive,
+    Newton,
+    Status,
+    get_solver,
+    solve,
+    solve_in_turn,
+)
 from qdeq.spec import parse_spec
 
 RATES = torch.tensor([[0.5], [-3.0], [2.0], [-0.1]], dtype=torch.float64)  # plain iteration finds 0 and 3, not 1 and 2
@@ -176,6 +189,25 @@ def test_lists_that_are_refused(solvers, says):
             build(solvers=solvers)
         assert str(caught.value).startswith("Fallback: ")
         assert len(str(caught.value).splitlines()) <= 2
+
+
+@dataclass(frozen=True, kw_only=True, config=SOLVER_CONFIG)
+class Lenient(CompositeSolver):
+    """A plug-in's composite, whose members are content with much less than it is asked for."""
+
+    @property
+    def members(self):
+        return Naive(rtol=0.5, max_steps=5), Broyden(rtol=0.5, max_steps=20)
+
+
+def test_a_composite_cannot_claim_what_the_loop_has_not_measured():
+    solver = Lenient(**FEW)
+    solution, calls = run(solver)
+    assert solution.all_converged
+    assert torch.allclose(solution.value, 1 / (1 - RATES), rtol=1e-7)
+    assert solution.tried == (("Naive", 4), ("Broyden", 4))
+    assert len(calls) <= solver.most_evaluations
+    assert (solver.most_steps, solver.most_evaluations, solver.evaluations_per_step) == (25, 27, 1)
 
 
 def test_objects_are_tried_in_turn_each_with_its_own_options():

@@ -200,7 +200,18 @@ def test_no_shots_are_used_twice(solver, first):
 
 
 def fields_of(solution):
-    names = ("value", "status", "residual", "relative_residual", "steps", "evaluations", "noise", "shots")
+    names = (
+        "value",
+        "status",
+        "residual",
+        "relative_residual",
+        "steps",
+        "best_step",
+        "evaluations",
+        "noise",
+        "weight",
+        "shots",
+    )
     return [getattr(solution, name) for name in names]
 
 
@@ -291,6 +302,8 @@ def test_a_solve_limited_by_noise_is_not_tried_again():
     assert (tried.status == Status.NOISE_LIMITED).all()
     assert tried.shots.equal(400 * tried.evaluations)
     assert torch.equal(tried.noise, found.noise)
+    assert (tried.weight == 0.5).all()  # of the second solver, as its number of steps: the first took none
+    assert (tried.best_step > 0).all()
 
 
 def test_the_summary_tells_noise_from_failure():

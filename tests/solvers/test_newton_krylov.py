@@ -11,10 +11,11 @@ from problems import Counted, affine, contraction
 
 from qdeq.adjoints import UnrolledAdjoint
 from qdeq.equilibrium import Equilibrium
-from qdeq.errors import SolverError
+from qdeq.errors import SolverError, SpecError
 from qdeq.solvers import Newton, NewtonKrylov, Status, solve
 from qdeq.solvers.base import Problem
 from qdeq.solvers.newton_krylov import NewtonKrylovState
+from qdeq.spec import parse_spec
 
 SQRT_UNIT = torch.finfo(torch.float64).eps ** 0.5  # 1.5e-8: what a forward difference in float64 is good to
 PRODUCT = 100 * SQRT_UNIT  # a few products, through linear systems of a condition of about 10
@@ -184,11 +185,12 @@ def test_a_value_next_to_the_iterate_that_is_not_finite_spoils_one_sample():
     assert torch.equal(solution.value[0], alone.value[0])
 
 
-def test_steps_that_are_to_be_differentiated_are_refused():
-    x = torch.ones(2, 3, dtype=torch.float64, requires_grad=True)
-    layer = Equilibrium(NewtonKrylov(), adjoint=UnrolledAdjoint())
-    with pytest.raises(SolverError, match=r"outside PyTorch, so that its steps have no derivative\.\nRemedy: another"):
-        layer(lambda y, x: 0.5 * torch.cos(y) + x, torch.zeros(2, 3, dtype=torch.float64), (x,))
+def test_steps_that_are_to_be_differentiated_are_refused_before_any_is_taken():
+    with pytest.raises(SolverError, match=r"cannot follow NewtonKrylov: its steps leave PyTorch\. Use another solver"):
+        Equilibrium(NewtonKrylov(), adjoint=UnrolledAdjoint())
+    with pytest.raises(SpecError, match=r"^file: adjoint: unrolled cannot follow newton-krylov"):
+        parse_spec({"solver": "newton-krylov", "adjoint": "unrolled"}, "file")
+    assert parse_spec({"solver": "newton-krylov", "adjoint": "dense"}, "file").solver.name == "newton-krylov"
 
 
 def test_steps_are_pure():

@@ -131,11 +131,11 @@ def test_quantiles_are_nearest_ranks_and_infinity_is_the_largest():
 
 def test_json_goes_there_and_back(study):
     assert SolverStudy.from_json(study.to_json()) == study
-    for text in ("[]", "{}", "nonsense", '{"schema": 1, "results": []}'):
+    for text in ("[]", "{}", "nonsense", '{"format_version": 1, "results": []}'):
         with pytest.raises(SolverError, match="no study of solvers"):
             SolverStudy.from_json(text)
     with pytest.raises(SolverError, match="another format"):
-        SolverStudy.from_json(study.to_json().replace('"schema": 1', '"schema": 99'))
+        SolverStudy.from_json(study.to_json().replace('"format_version": 1', '"format_version": 99'))
 
 
 def test_a_solver_that_raises_is_named_and_the_others_go_on(subject, monkeypatch):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from sweep_files import MODES
+from sweep_files import MODES, tiny_sweep
 
 from qdeq.errors import BudgetError, CircuitError, DataError, QdeqError
 from qdeq.sweeps import SweepProgress, SweepSpec, expand, run_sweep
@@ -79,6 +79,17 @@ def told_tasks(paid):
 
 def test_what_costs_nothing_needs_no_budget(paid):
     assert costs(paid(backend="torch")) == []
+
+
+def test_all_variants_that_cannot_be_run_are_named(paid, tmp_path):
+    sweep = tiny_sweep(
+        list={"fine": {}, **{f"no-{label}": {"data.classes": [0, label]} for label in (12, 13)}}, seeds=[0, 1]
+    )
+    with pytest.raises(DataError) as caught:
+        check_cells(sweep.cells, "sweep.yaml")
+    first, second = str(caught.value).splitlines()
+    assert first.startswith("sweep.yaml: no-12, seed 0: ")
+    assert second.startswith("2 of 3 variants are wrong; the others: no-13, seed 0 (")
 
 
 @pytest.mark.parametrize(

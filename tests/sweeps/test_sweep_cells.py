@@ -8,10 +8,10 @@ import pytest
 from sweep_files import BASE, MODES, sweep_data, tiny_sweep, write_sweep
 
 from qdeq.errors import SpecError
-from qdeq.reports.schema import sweep_schema
 from qdeq.spec import load_spec, parse_yaml, read_yaml
 from qdeq.sweeps import SweepSpec, expand, load_sweep
 from qdeq.sweeps.cells import label
+from qdeq.sweeps.spec import sweep_schema
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -125,6 +125,25 @@ def test_bad_sweeps(tmp_path, changes, expected):
     assert len(str(caught.value).splitlines()) <= 2
     for words in expected:
         assert words in str(caught.value)
+
+
+def test_all_bad_variants_are_told_of_in_two_lines(tmp_path):
+    bad = {f"bad-{epochs}": {"training.epochs": -epochs} for epochs in range(5)}
+    with pytest.raises(SpecError) as caught:
+        load_sweep(write_sweep(tmp_path, list={"fine": {}, **bad}))
+    first, second = str(caught.value).splitlines()
+    assert "sweep.yaml: variant 'bad-0': training.epochs" in first
+    assert second.startswith("5 of 6 variants are wrong; the others: variant 'bad-1' (training.epochs: ")
+    assert second.count("bad-") == 3
+    assert second.endswith("not -3.) and 1 more")
+
+
+def test_an_experiment_is_told_from_a_sweep(tmp_path):
+    write_sweep(tmp_path)
+    with pytest.raises(
+        SpecError, match=r"base.yaml: is an experiment, not a sweep; `qdeq train .*base.yaml` trains it"
+    ):
+        load_sweep(tmp_path / "base.yaml")
 
 
 def test_bad_files(tmp_path):

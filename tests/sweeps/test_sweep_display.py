@@ -7,8 +7,8 @@ import pytest
 from rich.console import Console
 from sweep_files import made_up, tiny_sweep
 
+from qdeq.reports.live.sweeps import LiveSweepDisplay, SweepLines, make_sweep_progress
 from qdeq.sweeps import CellResult, SweepPlan
-from qdeq.sweeps.display import LiveSweepDisplay, SweepLines, make_sweep_progress
 
 
 def console(terminal):

@@ -21,7 +21,7 @@ from qdeq.sweeps.pool import ray_pool
 
 pytestmark = pytest.mark.slow  # Ray takes ten seconds to start, and every cell is a fresh process
 
-LONG, DIRECT = {"training.epochs": 60}, {"model.mode": "direct", "model.layers": 1}
+LONG, DIRECT = {"training.epochs": 25}, {"model.mode": "direct", "model.layers": 1}
 PATIENCE = 120.0
 """Seconds that a test waits for what has to happen; on a busy machine a worker takes some to start."""
 
@@ -37,9 +37,22 @@ def events(sweep, out):
     return {str(cell): [event["event"] for event in SweepFolder(out).record(cell).events()] for cell in sweep.cells}
 
 
-def equal_to_serial(cell, folder, reference):
-    """Check weights, metrics and figures against the same experiment trained here, all at once, bit for bit."""
-    expected = train(cell.spec, reference)
+@pytest.fixture(scope="module")
+def serial(tmp_path_factory):
+    """Train a cell here, all at once, and return its folder; each experiment once for all tests."""
+    root = tmp_path_factory.mktemp("serial")
+
+    def trained(cell):
+        folder = root / cell.name
+        if not folder.exists():
+            train(cell.spec, folder)
+        return folder
+
+    return trained
+
+
+def equal_to_serial(folder, reference):
+    """Check weights, metrics and figures against the same experiment trained all at once, bit for bit."""
     digests = [load_checkpoint(path / "checkpoints/best.safetensors").info.digest for path in (folder, reference)]
     assert digests[0] == digests[1]
     logs = [
@@ -47,8 +60,7 @@ def equal_to_serial(cell, folder, reference):
         for path in (folder, reference)
     ]
     assert logs[0] == logs[1]
-    summary = json.loads((folder / "summary.json").read_text())
-    own = json.loads(expected.to_json())
+    summary, own = (json.loads((path / "summary.json").read_text()) for path in (folder, reference))
     varies = ("time", "memory")
     assert {k: v for k, v in summary.items() if k not in varies} == {k: v for k, v in own.items() if k not in varies}
 
@@ -90,7 +102,7 @@ class Watch(SweepProgress):
         self.told.append(("closed",))
 
 
-def test_a_worker_that_is_killed_costs_its_cell_nothing_and_no_other_is_run_again(tmp_path):
+def test_a_worker_that_is_killed_costs_its_cell_nothing_and_no_other_is_run_again(tmp_path, serial):
     sweep, out, watch = tiny_sweep(list={"implicit": LONG, "direct-1": DIRECT}, seeds=[3]), tmp_path / "out", Watch()
     with once_training(sweep, out, lambda pid: os.kill(pid, signal.SIGKILL)):
         result = run_sweep(sweep, out, workers=2, progress=watch)
@@ -100,16 +112,18 @@ def test_a_worker_that_is_killed_costs_its_cell_nothing_and_no_other_is_run_agai
     assert killed == ["started", "resumed", "finished"]
     assert other == ["started", "finished"]
     for cell in result.cells:
-        equal_to_serial(cell.cell, cell.folder, tmp_path / cell.cell.variant)
+        equal_to_serial(cell.folder, serial(cell.cell))
     assert watch.told[0] == ("started", 2, 0, 2)
     assert ("moved", "implicit, seed 3", True) in watch.told
     assert watch.told[-2:] == [("ended", "implicit, seed 3", "finished"), ("closed",)]
 
 
-def test_sigterm_stops_the_cells_and_the_command_line_goes_on_and_reports_what_failed(tmp_path, monkeypatch, capfd):
+def test_sigterm_stops_the_cells_and_the_command_line_goes_on_and_reports_what_failed(
+    tmp_path, monkeypatch, capfd, serial
+):
     monkeypatch.chdir(tmp_path)
     out = tmp_path / "runs/tiny-sweep"
-    sweep = load_sweep(write_sweep(tmp_path, list={"implicit": LONG}, seeds=[0]))
+    sweep = load_sweep(write_sweep(tmp_path, list={"implicit": LONG}, seeds=[3]))
     handler = signal.getsignal(signal.SIGTERM)
     with (
         once_training(sweep, out, lambda pid: os.kill(os.getpid(), signal.SIGTERM)),
@@ -117,18 +131,18 @@ def test_sigterm_stops_the_cells_and_the_command_line_goes_on_and_reports_what_f
     ):
         run_sweep(sweep, out, workers=1)
     assert signal.getsignal(signal.SIGTERM) is handler
-    assert events(sweep, out) == {"implicit, seed 0": ["started", "interrupted"]}
+    assert events(sweep, out) == {"implicit, seed 3": ["started", "interrupted"]}
 
     failing = {"solver.max_steps": 1, "solver.on_failure": "raise"}
-    write_sweep(tmp_path, list={"implicit": LONG, "failing": failing}, seeds=[0], retries=0)
+    write_sweep(tmp_path, list={"implicit": LONG, "failing": failing}, seeds=[3], retries=0)
     result = CliRunner().invoke(app, ["sweep", "sweep.yaml", "--workers", "2"])
     assert result.exit_code == 1, (result.output, result.exception)
-    assert re.search(r"^\[[12] of 2\] implicit, seed 0: test accuracy \d", result.stdout, re.M)
-    assert result.stderr.startswith("error: failing, seed 0: failed in 1 attempt: after step 0:")
+    assert re.search(r"^\[[12] of 2\] implicit, seed 3: test accuracy \d", result.stdout, re.M)
+    assert result.stderr.startswith("error: failing, seed 3: failed in 1 attempt: after step 0:")
     assert "Traceback" not in result.output
     assert capfd.readouterr() == ("", "")  # nothing of Ray's
-    assert events(sweep, out) == {"implicit, seed 0": ["started", "interrupted", "resumed", "finished"]}
-    equal_to_serial(sweep.cells[0], SweepFolder(out).run(sweep.cells[0]), tmp_path / "serial")
+    assert events(sweep, out) == {"implicit, seed 3": ["started", "interrupted", "resumed", "finished"]}
+    equal_to_serial(SweepFolder(out).run(sweep.cells[0]), serial(sweep.cells[0]))
     for ending in ("md", "csv", "png"):
         assert (out / f"table.{ending}").stat().st_size > 100
     states = [(line["variant"], line["state"]) for line in map(json.loads, (out / "cells.jsonl").open())]
@@ -137,7 +151,7 @@ def test_sigterm_stops_the_cells_and_the_command_line_goes_on_and_reports_what_f
     assert [json.loads(line)["event"] for line in failed.read_text().splitlines()] == ["started", "failed"]
 
     # without the failing variant all is done already: nothing is run, and --json is JSON alone
-    write_sweep(tmp_path, list={"implicit": LONG}, seeds=[0])
+    write_sweep(tmp_path, list={"implicit": LONG}, seeds=[3])
     again = CliRunner().invoke(app, ["sweep", "sweep.yaml", "--json"])
     assert again.exit_code == 0
     assert [cell["attempts"] for cell in json.loads(again.stdout)["cells"]] == [0]

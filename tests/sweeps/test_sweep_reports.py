@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 from sweep_files import finish, tiny_sweep
 
-from qdeq.reports.sweep_plot import draw_sweep
+from qdeq.reports.plots.sweeps import draw_sweep
 from qdeq.reports.sweeps import headline, sweep_csv, sweep_markdown, sweep_table
 from qdeq.sweeps import SweepFolder, SweepResult
 from qdeq.sweeps.figures import FIGURES, figure, title

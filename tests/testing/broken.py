@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 
 from qdeq.backends import Capabilities, ShotKey
 from qdeq.backends.adapter import ADAPTER_CONFIG, CircuitBackend
-from qdeq.backends.base import FrozenFunction
+from qdeq.backends.function import FrozenFunction
 from qdeq.backends.torch.simulator import Simulation
 from qdeq.circuit import AmplitudeEncoding, Circuit, Gate, Input
 from qdeq.errors import UnsupportedError

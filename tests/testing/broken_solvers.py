@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from qdeq.solvers import SOLVER_CONFIG, CompositeSolver, Solver, solve
+from qdeq.solvers import SOLVER_CONFIG, CompositeSolver, Solver
 
 options = dataclass(frozen=True, kw_only=True, config=SOLVER_CONFIG)
 
@@ -137,30 +137,16 @@ class LoosensTheTolerance(Good):
 
 
 @options
-class ClaimsConvergence(CompositeSolver):
-    """Made of another solver, whose failures it calls successes."""
+class DeclaresTooLittle(CompositeSolver):
+    """Made of two others, each with the whole budget, and declares that of one."""
 
-    def init(self, y0, f0):
-        raise NotImplementedError
+    @property
+    def members(self):
+        return Good(damping=0.5, max_steps=self.max_steps), Good(damping=0.7, max_steps=self.max_steps)
 
-    def step(self, problem, state, y, fy):
-        raise NotImplementedError
-
-    def solve(self, f, y0, args, *, trace=False):
-        options = {"max_steps": self.max_steps, "rtol": self.rtol, "atol": self.atol}
-        found = solve(Good(**options), f, y0, args, trace=trace)
-        return dataclasses.replace(found, status=torch.zeros_like(found.status))
-
-
-@options
-class AddsUpBudgets(ClaimsConvergence):
-    """Made of two others, each with the whole budget, and does not declare it."""
-
-    def solve(self, f, y0, args, *, trace=False):
-        options = {"max_steps": self.max_steps, "rtol": self.rtol, "atol": self.atol}
-        first, second = (solve(Good(damping=d, **options), f, y0, args, trace=trace) for d in (0.5, 0.7))
-        steps, spent = first.steps + second.steps, first.evaluations + second.evaluations
-        return dataclasses.replace(second, steps=steps, evaluations=spent)
+    @property
+    def most_steps(self):
+        return self.max_steps
 
 
 @options
@@ -356,11 +342,10 @@ BROKEN = {
     OneCallTooFew: "counts",
     OneCallTooMany: "counts",
     ManyStepsInOne: "budget",
-    AddsUpBudgets: "budget",
+    DeclaresTooLittle: "budget",
     EvaluatesTheFrozen: "freezing",
     FalseConvergence: "status",
     LoosensTheTolerance: "status",
-    ClaimsConvergence: "status",
     GivesUp: "converges",
     BatchCoupledNorm: "batch-independence",
     RowsOfOthers: "batch-independence",

@@ -41,7 +41,8 @@ KINDS = {
 
 @pytest.fixture(autouse=True)
 def no_pictures(monkeypatch):
-    monkeypatch.setattr("qdeq.training.trainer.plot_curves", lambda *_: None)  # they take longer than these runs
+    for step in ("draw_curves", "save_figure"):  # they take longer than these runs
+        monkeypatch.setattr(f"qdeq.training.trainer.{step}", lambda *_: None)
 
 
 class CutShort(Progress):
@@ -278,7 +279,7 @@ def test_a_full_disk_is_said_and_the_last_checkpoint_stays(tmp_path):
     before = RunFolder(tmp_path / "cut").states()[-1].read_bytes()
     folder = RunFolder(tmp_path / "cut")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("qdeq.training.trainer.MetricsWriter", FullDisk)
+        patch.setattr("qdeq.training.recorder.MetricsWriter", FullDisk)
         with pytest.raises(TrainingError, match=r"No space left on device\)\nMake room, then .*--resume"):
             resume(tmp_path / "cut")
     assert folder.states()[-1].read_bytes() == before

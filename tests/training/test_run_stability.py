@@ -11,14 +11,14 @@ import torch
 from rich.console import Console
 from tiny_runs import tiny_spec
 
-from qdeq.builders import build_data
+from qdeq.builders import build_data, build_model
 from qdeq.errors import UnsupportedError
-from qdeq.reports.stability import SHOWN, draw_stability, stability_table
+from qdeq.reports.plots.stability import draw_stability
+from qdeq.reports.stability import SHOWN, stability_table
 from qdeq.solvers import Broyden, Status
 from qdeq.stability import Equilibria, Stability
 from qdeq.training import evaluate_run, train
-from qdeq.training.evaluate import load_run
-from qdeq.training.stability import examine_run
+from qdeq.training.examine import examine_run
 
 
 @pytest.fixture(scope="module")
@@ -117,12 +117,12 @@ def test_the_picture_has_three_histograms_of_all_images(examined):
 @pytest.mark.parametrize("on_failure", ["warn", "raise"])
 def test_failed_solves_are_findings_also_where_training_would_stop_at_one(finished, monkeypatch, on_failure):
     def with_too_few_steps(*arguments, **options):
-        run = load_run(*arguments, **options)
-        run.model.equilibrium.solver = Broyden(max_steps=3, rtol=1e-6)
-        run.model.equilibrium.on_failure = on_failure
-        return run
+        model = build_model(*arguments, **options)
+        model.equilibrium.solver = Broyden(max_steps=3, rtol=1e-6)
+        model.equilibrium.on_failure = on_failure
+        return model
 
-    monkeypatch.setattr("qdeq.training.stability.load_run", with_too_few_steps)
+    monkeypatch.setattr("qdeq.training.saved.build_model", with_too_few_steps)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         result = examine_run(finished[2], samples=10, starts=3)

@@ -33,9 +33,11 @@ RUN = {
 }
 
 
-def torchrun(*words, processes=2):
+def torchrun(*words, processes=2, patience=0.1):
+    """Return the command; torchrun ends the others of a team that lost one after ``patience`` seconds at most."""
     return [
         *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)),
+        *("--monitor-interval", str(patience)),
         *("-m", "qdeq", "train", *map(str, words)),
     ]
 
@@ -102,7 +104,11 @@ def test_a_lost_process_ends_the_run_with_a_clear_error_and_a_checkpoint(tmp_pat
     config.write_text(tiny_spec(training={"epochs": 100_000}).to_yaml())
     run = tmp_path / "run"
     process = subprocess.Popen(
-        torchrun(config, "--out", run), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        torchrun(config, "--out", run, patience=5),  # so that the team itself sees it, however busy the machine
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     try:
         deadline = time.monotonic() + 90

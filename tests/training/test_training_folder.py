@@ -4,8 +4,8 @@ import pytest
 import torch
 from tiny_runs import tiny_spec
 
-from qdeq.errors import DataError, TrainingError
-from qdeq.training import train
+from qdeq.errors import DataError, SpecError, TrainingError
+from qdeq.training import RunFolder, train
 
 SHORT = tiny_spec(model={"mode": "direct", "layers": 1}, training={"epochs": 1})
 
@@ -84,3 +84,13 @@ def test_tensorboard_without_the_extra_is_refused_before_anything_is_written(tmp
     with pytest.raises(TrainingError, match=r'pip install "qdeq\[tensorboard\]"'):
         train(tiny_spec(training={"tensorboard": True}), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("text", ["name: [", "modle: {}"])
+def test_a_damaged_spec_says_how_to_go_on(run, text):
+    (run / "spec.yaml").write_text(text)
+    with pytest.raises(SpecError) as caught:
+        RunFolder(run).load_spec()
+    first, second = str(caught.value).splitlines()
+    assert first.startswith(f"{run / 'spec.yaml'}")
+    assert second == "Undo what was changed in the run's spec, or train again."

@@ -9,10 +9,10 @@ import pytest
 from rich.console import Console
 from tiny_runs import read_metrics
 
-from qdeq.reports.curves import draw_curves
-from qdeq.reports.tables import summary_table
+from qdeq.reports.live.runs import LineDisplay, LiveDisplay, make_progress
+from qdeq.reports.plots.curves import draw_curves
+from qdeq.reports.runs import summary_table
 from qdeq.training import EpochRecord, Metrics, Plan, StepRecord
-from qdeq.training.display import LineDisplay, LiveDisplay, make_progress
 from qdeq.training.metrics import Outcomes
 
 FIGURES = Metrics(

@@ -6,9 +6,9 @@ import pytest
 from rich.console import Console
 from tiny_runs import read_metrics, tiny_spec, untimed
 
-from qdeq.reports.tables import summary_table
+from qdeq.reports.live.runs import figures_line
+from qdeq.reports.runs import summary_table
 from qdeq.training import train
-from qdeq.training.display import figures_line
 
 SHOTS = {"shots": 100, "data": {"limit": 24}, "training": {"epochs": 1, "batch_size": 16}}
 GROWING = {"name": "broyden", "rtol": 1e-3, "first_shots": 25}

@@ -1,6 +1,6 @@
 """Amazon Braket's devices: ``braket-sv1``, ``braket-dm1``, and ``braket:<ARN>`` for any other.
 
-They need a budget (:mod:`qdeq.budget`), and the AWS configuration that every AWS tool reads: credentials, profile,
+They need a budget (:mod:`qdeq.billing`), and the AWS configuration that every AWS tool reads: credentials, profile,
 region, endpoint variables. Nothing of it is loaded before the first connection.
 """
 
@@ -17,22 +17,22 @@ from pydantic import Field, field_validator
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from qdeq.backends.adapter import ADAPTER_CONFIG, check_compilable, measured_in, probed_or_by_circuits
-from qdeq.backends.base import Capabilities, FrozenFunction
+from qdeq.backends.adapter import ADAPTER_CONFIG, check_compilable, probed_or_by_circuits
+from qdeq.backends.analysis import analyse
+from qdeq.backends.base import Capabilities
+from qdeq.backends.braket_remote.expectations import Stream, exact_values, measured_values
 from qdeq.backends.braket_remote.gradient import AdjointFunction, products
-from qdeq.backends.braket_remote.programs import expectation_program, outcome_signs, sampling_program, write_trials
+from qdeq.backends.braket_remote.programs import write_trials
 from qdeq.backends.braket_remote.target import Target
 from qdeq.backends.circuit_function import CircuitFunction
-from qdeq.backends.compile import analyse
 from qdeq.backends.executions import bind_rows
+from qdeq.backends.function import FrozenFunction
 from qdeq.backends.paid import Client, PaidBackend
-from qdeq.backends.readout import observable_read
-from qdeq.backends.sampling import ShotKey, mean_and_variance
-from qdeq.budget import current_account
+from qdeq.backends.sampling import ShotKey
+from qdeq.billing.account import current_account
 from qdeq.circuit import MAX_QUBITS, Circuit
-from qdeq.errors import CircuitError, UnsupportedError
-from qdeq.ledger import Execution
-from qdeq.observables import Observable, as_sum, measurement_groups
+from qdeq.errors import UnsupportedError
+from qdeq.observables import Observable
 
 if util.find_spec("braket.aws") is None:
     raise ImportError("No module named 'braket.aws'")
@@ -137,93 +137,21 @@ class RemoteBraket(PaidBackend):
         target = self.target(circuits[0].num_qubits, shots)
         bound = bind_rows(circuits, inputs, weights)
         if shots is None or key is None:
-            observables = [observable_read(observable, circuits[0].readout) for observable in observables]
-            return torch.from_numpy(self._exact(bound, observables, target).reshape(shape)).to(inputs), None
-        if key.samples is not None and len(key.samples) != len(inputs):
-            raise CircuitError(f"the shot key names {len(key.samples)} samples, but the batch has {len(inputs)}")
-        streams = [(key, row, part + number) for number in range(len(circuits)) for row in range(len(inputs))]
-        values, variances = self._measured(bound, observables, shots, streams, target)
+            return torch.from_numpy(exact_values(self, bound, observables, target).reshape(shape)).to(inputs), None
+        key.check(len(inputs))
+        streams = [Stream(key, row, part + number) for number in range(len(circuits)) for row in range(len(inputs))]
+        values, variances = measured_values(self, bound, observables, shots, streams, target)
         return tuple(torch.from_numpy(part.reshape(shape)).to(inputs) for part in (values, np.sqrt(variances)))  # type: ignore[return-value]
 
-    def _exact(self, bound: Sequence[Circuit], observables: Sequence[Observable], target: Target) -> np.ndarray:
-        """Return expectations ``[N, O]``; all strings of a circuit come from one task."""
-        sums = [as_sum(observable) for observable in observables]
-        strings = list(dict.fromkeys(string for total in sums for _, string in total.terms if string.factors))
-        position = {string: k for k, string in enumerate(strings)}
-        coefficients, constants = np.zeros((len(sums), len(strings))), np.zeros(len(sums))
-        for row, total in enumerate(sums):
-            for coefficient, string in total.terms:
-                if string.factors:
-                    coefficients[row, position[string]] = coefficient
-                else:
-                    constants[row] += coefficient
-        if not strings:
-            return np.broadcast_to(constants, (len(bound), len(sums))).copy()
-        executions = [
-            self._execution(circuit, expectation_program(circuit, strings, target), size=len(strings))
-            for circuit in bound
-        ]
-        values = np.array([result.values for result in self.obtain(executions)]).reshape(len(bound), len(strings))
-        return values @ coefficients.T + constants
-
-    def _measured(
-        self,
-        bound: Sequence[Circuit],
-        observables: Sequence[Observable],
-        shots: int,
-        streams: Sequence[tuple[ShotKey, int, int]],
-        target: Target,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return estimates and their variances, each ``[N, O]``; a task for each circuit and measurement group."""
-        groups = measurement_groups(observables)
-        executions = [
-            self._execution(
-                circuit,
-                sampling_program(circuit + measured_in(group, circuit.num_qubits), target),
-                shots=shots,
-                key=key.stream(row, number, part),
-            )
-            for number, group in enumerate(groups)
-            for circuit, (key, row, part) in zip(bound, streams, strict=True)
-        ]
-        results = iter(self.obtain(executions))
-        shape = (len(bound), len(observables))
-        values, variances = np.zeros(shape), np.zeros(shape)
-        for group in groups:
-            for row in range(len(bound)):
-                result = next(results)  # a device may have dropped some of the shots
-                counts = dict(result.counts)
-                outcomes = outcome_signs(counts, group.strings) @ group.coefficients.T
-                mean, variance = mean_and_variance(np.array([[*counts.values()]]), outcomes, group, result.shots)
-                values[row] += mean[0]
-                variances[row] += variance[0]
-        return values, variances
-
-    def _execution(
-        self, circuit: Circuit, program: str, *, size: int = 0, shots: int = 0, key: str | None = None
-    ) -> Execution:
-        return Execution(
-            backend=self.name,
-            device=self.device_arn,
-            program=program,
-            qubits=circuit.num_qubits,
-            wants="counts" if shots else "expectations",
-            size=size,
-            shots=shots,
-            key=key,
-        )
-
-    def at(
+    def freeze(
         self,
         circuit: Circuit,
         weights: Tensor,
         observables: Sequence[Observable],
-        *,
-        shots: int | None = None,
-        key: ShotKey | None = None,
+        shots: int | None,
+        key: ShotKey | None,
     ) -> FrozenFunction:
-        """Freeze the weights ``[P]``: from known states where that takes fewer tasks, else a task an evaluation."""
-        self.check(circuit, weights, observables, shots=shots)
+        """Return a function from known states where that takes fewer tasks, else one of a task an evaluation."""
         analysis = analyse(circuit)
         check_compilable(self, analysis, shots)
         native = self.native(shots)
@@ -232,7 +160,7 @@ class RemoteBraket(PaidBackend):
         if shots is not None:
             if self.gradient == "native":
                 raise UnsupportedError("AdjointGradient is exact; with shots, use gradient: auto")
-            return CircuitFunction(self, circuit, weights, observables, shots=shots, key=key or ShotKey(seed=0))
+            return CircuitFunction(self, circuit, weights, observables, shots=shots, key=key)
         by_circuits = (AdjointFunction if native else CircuitFunction)(self, circuit, weights, observables)
 
         def gradient(shifted: Sequence[Circuit], inputs: Tensor, cotangents: Tensor) -> Tensor:
@@ -248,6 +176,7 @@ def _capabilities(arn: str) -> Capabilities:
         exact="/quantum-simulator/" in arn,
         shots=True,
         noise=arn == DM1,
+        readout=arn in (SV1, DM1),
         gradients=frozenset({"adjoint"} if arn == SV1 else ()),
         remote=True,
         costs_money=True,

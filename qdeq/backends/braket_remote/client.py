@@ -1,39 +1,24 @@
-"""Tasks: sent within the service's limits, waited for, fetched, and every step of it in the ledger."""
+"""The client: many tasks at once, within the service's limits and the budget's."""
 
 from __future__ import annotations
 
-import math
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
-from typing import Any
 
 from qdeq.backends.braket_remote.devices import RemoteDevice
-from qdeq.backends.braket_remote.programs import read_result, write_trials
-from qdeq.backends.braket_remote.refusals import NOT_MADE
-from qdeq.backends.braket_remote.retries import SERVICE_ERRORS, Clock, error_code
+from qdeq.backends.braket_remote.programs import write_trials
+from qdeq.backends.braket_remote.retries import SERVICE_ERRORS, Clock
+from qdeq.backends.braket_remote.tasks import ENDED, Failed, Tasks
 from qdeq.backends.paid import Client
-from qdeq.budget import OpenAccount
+from qdeq.billing.account import OpenAccount
+from qdeq.billing.budget import Budget
+from qdeq.billing.entries import Entry
+from qdeq.billing.execution import Execution, Result
+from qdeq.billing.prices import Price, chosen_price, price_of
 from qdeq.circuit import Circuit
 from qdeq.errors import BackendError, BudgetReached, UnsupportedError
-from qdeq.ledger import Entry, Execution, Ledger, Result
 from qdeq.observables import Observable
-from qdeq.prices import Price, price_of
-
-ENDED = ("COMPLETED", "FAILED", "CANCELLED")
-POLL_GROWTH = 1.5
-SIMULATOR_POLLS, QPU_POLLS = (0.1, 5.0), (2.0, 60.0)
-"""First and longest time [s] between two questions after a task; the device's own wish comes on top."""
-
-
-@dataclass(frozen=True)
-class Failed:
-    """A task that ended without a result."""
-
-    arn: str
-    reason: str
-    cancelled: bool = False
 
 
 class BraketClient(Client):
@@ -55,7 +40,7 @@ class BraketClient(Client):
         self._backend = backend
         self._clock = clock
         self._max_parallel = max_parallel
-        self._timeout = timeout
+        self._tasks = Tasks(device, clock, timeout)
         self._resubmissions = resubmissions
 
     def check(
@@ -65,6 +50,19 @@ class BraketClient(Client):
         self.check_size(circuit.num_qubits, shots)
         write_trials(circuit, observables, shots, self.device.target, native=native)
 
+    def price(self, budget: Budget) -> Price:
+        """Return what tasks are taken to cost; see :meth:`Client.price`."""
+        return self._compared(budget)[0]
+
+    def _compared(self, budget: Budget) -> tuple[Price, str | None]:
+        """Return the price, and what there is to say where the device lists another."""
+        price = price_of(self.device.arn, self._backend, budget.prices)
+        if self.device.listed is None:
+            return price, None
+        chosen = chosen_price(self.device.arn, self._backend, budget.prices) is not None
+        price, said = self.device.listed.compare(price, chosen=chosen)
+        return price, said and f"{self.device.target.name}: {said}"
+
     def check_size(self, num_qubits: int, shots: int | None) -> None:
         """Refuse a register or a number of shots that the device does not take.
 
@@ -73,13 +71,15 @@ class BraketClient(Client):
         """
         name, (least, most) = self.device.target.name, self.device.shots
         if num_qubits > self.device.num_qubits:
-            raise UnsupportedError(f"{name} has {self.device.num_qubits} qubits, and the circuit {num_qubits}")
+            raise UnsupportedError(
+                f"{name} has {self.device.num_qubits} qubits, and the circuit {num_qubits}; use a larger device"
+            )
         if shots is not None and not least <= shots <= most:
             raise UnsupportedError(f"{name} takes {least:,} to {most:,} shots a task, not {shots:,}; change shots")
 
     def run(self, executions: Sequence[Execution], account: OpenAccount) -> Mapping[str, Result]:
         """Return a result for the content hash of each execution; see :meth:`Client.run`."""
-        price = price_of(self.device.arn, self._backend, account.budget.prices)
+        price = self.price(account.budget)
         waiting, running = deque(executions), dict[Future[Result | Failed], Execution]()
         failures: Counter[str] = Counter()
         results: dict[str, Result] = {}
@@ -127,104 +127,9 @@ class BraketClient(Client):
         )
         account.handled.update(entry.token for entry in entries)
         for execution, entry in zip(batch, entries, strict=False):
-            running[pool.submit(self._obtain, execution, entry, account, price)] = execution
+            running[pool.submit(self._tasks.obtain, execution, entry, account, price)] = execution
         waiting.extendleft(reversed(batch[len(entries) :]))
         return limit
-
-    def _obtain(self, execution: Execution, entry: Entry, account: OpenAccount, price: Price) -> Result | Failed:
-        """Take one task from wherever it is to its end."""
-        if entry.result is not None:  # another process was quicker
-            return account.ledger.results([execution.hash])[execution.hash]
-        arn = entry.arn or self._send(execution, entry, account.ledger)
-        described = self._wait(arn)
-        return self._settle(entry, arn, described, account, price, execution)
-
-    def _send(self, execution: Execution, entry: Entry, ledger: Ledger) -> str:
-        try:
-            arn = self.device.submit(execution, entry.token, entry.destination)
-        except SERVICE_ERRORS as error:
-            # one that an earlier try or run may have made is not done with because the service refuses it now
-            none_made = (
-                entry.fresh and error_code(error) in NOT_MADE and not self.device.session.unanswered(entry.token)
-            )
-            if none_made:
-                ledger.end(entry.token, "rejected", self.device.session.redact(error))
-            what = f"sending a task to {self.device.target.name}"
-            raise self.device.explained(error, what, none_made=none_made) from None
-        ledger.sent(entry.token, arn)
-        return arn
-
-    def _wait(self, arn: str) -> dict[str, Any]:
-        """Return what the service says of the task once it has ended."""
-        first, longest = QPU_POLLS if "/qpu/" in self.device.arn else SIMULATOR_POLLS
-        pause, began = max(first, self.device.poll_seconds), self._clock.now()
-        while True:
-            described = self._state(arn)
-            if described["status"] in ENDED:
-                return described
-            if self._clock.now() - began > self._timeout:
-                raise BackendError(
-                    f"{arn} is {described['status']} after {self._timeout:,.0f} s\n"
-                    "It is kept: the next run with this ledger takes its result. backend.timeout sets how long to wait."
-                )
-            self._clock.wait(pause)
-            pause = min(longest, POLL_GROWTH * pause)
-
-    def _state(self, arn: str) -> dict[str, Any]:
-        try:
-            return self.device.state(arn)
-        except SERVICE_ERRORS as error:
-            if error_code(error) == "ResourceNotFoundException":
-                raise BackendError(
-                    f"{arn} is in the ledger, but not in this account and region\n"
-                    "Use the credentials that it was made with, or another ledger."
-                ) from None
-            raise self.device.explained(error, f"asking after {arn}") from None
-
-    def _settle(
-        self,
-        entry: Entry,
-        arn: str,
-        described: dict[str, Any],
-        account: OpenAccount,
-        price: Price,
-        execution: Execution | None = None,
-    ) -> Result | Failed:
-        """Write down how a task ended, and return its result where it has one.
-
-        Args:
-            entry: The task's row.
-            arn: Its name.
-            described: What the service says of it.
-            account: Told of shots that are missing.
-            price: Of the device.
-            execution: What was asked, where that is known.
-        """
-        status = described["status"]
-        if status != "COMPLETED":
-            cancelled = status == "CANCELLED"
-            words = "it was cancelled, and not by this run" if cancelled else "the service gives no reason"
-            reason = self.device.session.redact(described.get("failureReason") or words)
-            account.ledger.end(entry.token, "cancelled" if cancelled else "failed", reason)
-            return Failed(arn, reason, cancelled)
-        try:
-            text = self.device.fetch(described)
-        except SERVICE_ERRORS as error:
-            raise self.device.explained(error, f"fetching the result of {arn}") from None
-        try:
-            result, seconds = read_result(text, entry.qubits, entry.shots)
-        except BackendError as error:
-            raise BackendError(f"{arn}: {error}") from error
-        if execution is not None and len(result.values) != execution.size:
-            raise BackendError(
-                f"{arn}: the result has {len(result.values)} numbers, and {execution.size} were asked for\n"
-                "It is kept in its bucket, and nothing is paid again; name another ledger to have it run anew."
-            )
-        if result.shots != entry.shots:
-            account.note(f"{arn} was measured {result.shots:,} times, not {entry.shots:,}; its errors are larger")
-        billed = None if seconds is None else math.ceil(seconds * 1000) / 1000
-        account.ledger.complete(entry.token, result, price.cost(entry.shots, billed), billed)
-        return result
 
     def _report(self, failed: Failed, count: int, account: OpenAccount) -> None:
         """Tell of a failed task, and refuse to pay for the same one again and again.
@@ -245,18 +150,20 @@ class BraketClient(Client):
     # -- tasks of an earlier run, and of this one when it is interrupted -----------------------------------------------
 
     def recover(self, account: OpenAccount) -> None:
-        """Look once after each task in flight on this device, and write down those that have ended."""
-        price = price_of(self.device.arn, self._backend, account.budget.prices)
+        """Tell of the device's price, look once after each task in flight on it, and write down those that ended."""
+        price, said = self._compared(account.budget)
+        if said:
+            account.note(said)
         found = [entry for entry in account.ledger.in_flight() if entry.device == self.device.arn]
         ended = 0
         for entry in found:
             if entry.arn is None:  # sent again, under its token, when it is wanted again
                 continue
-            described = self._state(entry.arn)
+            described = self._tasks.state(entry.arn)
             if described["status"] not in ENDED:
                 continue
             try:
-                self._settle(entry, entry.arn, described, account, price)
+                self._tasks.settle(entry, entry.arn, described, account, price)
                 ended += 1
             except BackendError as error:  # it may be another run's; this one is stopped when it wants the result
                 account.note(f"left in flight: {error}")

@@ -19,8 +19,9 @@ from qdeq.backends.braket_remote.refusals import bucket_refused, explained, no_c
 from qdeq.backends.braket_remote.retries import SERVICE_ERRORS, Clock, error_code
 from qdeq.backends.braket_remote.session import FIRST_TRIES, LedgerSession
 from qdeq.backends.braket_remote.target import Target
+from qdeq.billing.execution import Execution
+from qdeq.billing.prices import ListedPrice
 from qdeq.errors import BackendError, UnsupportedError
-from qdeq.ledger import Execution
 
 if TYPE_CHECKING:
     from qdeq.backends.braket_remote.backend import RemoteBraket
@@ -41,7 +42,9 @@ class RemoteDevice:
         shots: The least and the most that a task may have.
         destination: ``s3://bucket/prefix`` for results.
         session: Reaches it.
+        device: The SDK's.
         poll_seconds: How often it wants to be asked at most.
+        listed: The price in its properties, where they give one.
     """
 
     arn: str
@@ -52,6 +55,7 @@ class RemoteDevice:
     session: LedgerSession
     device: AwsDevice
     poll_seconds: float
+    listed: ListedPrice | None
 
     def submit(self, execution: Execution, token: str, destination: str) -> str:
         """Make the task of this token, or find it, and return its ARN."""
@@ -109,16 +113,17 @@ def open_device(backend: RemoteBraket, clock: Clock) -> RemoteDevice:
         raise UnsupportedError(
             f"{device.name} runs no OpenQASM circuits, which is all that qdeq has\nUse braket-sv1, or a gate-based QPU."
         )
-    paradigm = device.properties.paradigm
+    paradigm, service = device.properties.paradigm, device.properties.service
     return RemoteDevice(
         arn=arn,
         target=Target.of(device.name, action),
         num_qubits=paradigm.qubitCount,
-        shots=tuple(device.properties.service.shotsRange),
+        shots=tuple(service.shotsRange),
         destination=_destination(backend.bucket, session),
         session=session,
         device=device,
-        poll_seconds=(device.properties.service.getTaskPollIntervalMillis or 0) / 1000,
+        poll_seconds=(service.getTaskPollIntervalMillis or 0) / 1000,
+        listed=None if service.deviceCost is None else ListedPrice(service.deviceCost.price, service.deviceCost.unit),
     )
 
 

@@ -15,9 +15,10 @@ from torch import Tensor
 
 from qdeq.backends.braket_remote.programs import gradient_program
 from qdeq.backends.circuit_function import CircuitFunction
+from qdeq.backends.readout import observable_read
 from qdeq.backends.shifts import shifted_circuits
+from qdeq.billing.execution import Execution
 from qdeq.circuit import Circuit, Input
-from qdeq.ledger import Execution
 from qdeq.observables import Observable, PauliSum, as_sum
 from qdeq.operations import Weight
 
@@ -90,7 +91,8 @@ def products(
                 to_inputs[t, b], to_weights[:] = math.nan, math.nan
                 continue
             dead = not any(factors)
-            total = _weighted(observables, [1.0] * len(factors) if dead else factors)
+            weighted = _weighted(observables, [1.0] * len(factors) if dead else factors)
+            total = observable_read(weighted, circuit.readout)
             program = gradient_program(circuit, row, values, total, target)
             if program is not None:
                 wanted.append((t, b, () if dead else program.angles))

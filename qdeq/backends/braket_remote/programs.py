@@ -18,35 +18,19 @@ import numpy as np
 from qdeq.backends.adapter import measured_in
 from qdeq.backends.braket_remote.lowering import lower
 from qdeq.backends.braket_remote.target import Target
+from qdeq.billing.execution import Result
 from qdeq.circuit import Circuit
 from qdeq.errors import BackendError
-from qdeq.ledger import Result
 from qdeq.observables import Observable, PauliString, as_sum, measurement_groups
 from qdeq.operations import Channel, Gate, Input, Weight
-from qdeq.qasm import BRAKET_CHANNELS, BRAKET_NAMES, channel_pragma, noise_pragma, statement
-
-_MISREAD = "generalized_amplitude_damping"
+from qdeq.qasm import BRAKET_CHANNELS, BRAKET_NAMES, channel_pragma, statement
 
 
 def sampling_program(circuit: Circuit, target: Target) -> str:
-    """Return the program of a bound circuit that measures every qubit.
-
-    A readout error is damping towards both sides before the measurement, which changes outcomes as the error does.
-    """
+    """Return the program of a bound circuit that measures every qubit; readout errors are no part of it."""
     size = circuit.num_qubits
-    if circuit.readout:
-        target.check_noise(_MISREAD)
-    misread = (
-        noise_pragma(
-            _MISREAD,
-            [error.qubit],
-            [error.zero_to_one + error.one_to_zero, error.one_to_zero / (error.zero_to_one + error.one_to_zero)],
-        )
-        for error in circuit.readout
-        if error.zero_to_one + error.one_to_zero
-    )
     measured = (f"b[{qubit}] = measure q[{qubit}];" for qubit in range(size))
-    return _text([f"bit[{size}] b;", *_numbered(_gates(circuit, target)), *misread], measured)
+    return _text([f"bit[{size}] b;", *_numbered(_gates(circuit, target))], measured)
 
 
 def expectation_program(circuit: Circuit, strings: Sequence[PauliString], target: Target) -> str:

@@ -12,8 +12,9 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from qdeq.backends.adapter import ADAPTER_CONFIG, CircuitBackend
-from qdeq.backends.base import Capabilities, FrozenFunction
+from qdeq.backends.base import Capabilities
 from qdeq.backends.circuit_function import CircuitFunction
+from qdeq.backends.function import FrozenFunction
 from qdeq.backends.pennylane.native import AdjointFunction, BackpropFunction
 from qdeq.backends.pennylane.translation import LACKS, device, operations_of
 from qdeq.backends.sampling import ShotKey
@@ -104,19 +105,17 @@ class PennyLaneBackend(CircuitBackend):
             values[rows] = result  # a single row, for all of them, where nothing differs
         return values if pure else values.clip(min=0.0)
 
-    def at(
+    def freeze(
         self,
         circuit: Circuit,
         weights: Tensor,
         observables: Sequence[Observable],
-        *,
-        shots: int | None = None,
-        key: ShotKey | None = None,
+        shots: int | None,
+        key: ShotKey | None,
     ) -> FrozenFunction:
-        """Freeze the weights; see :meth:`CircuitBackend.at`. An explicit ``gradient: native`` runs circuits."""
+        """Return a function as :meth:`CircuitBackend.freeze` does; an explicit ``gradient: native`` runs circuits."""
         if self.gradient != "native":
-            return super().at(circuit, weights, observables, shots=shots, key=key)
-        self.check(circuit, weights, observables, shots=shots)
+            return super().freeze(circuit, weights, observables, shots, key)
         if shots is not None or self.execution == "compiled":
             what = "shots" if shots is not None else "execution: compiled"
             raise UnsupportedError(

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from qdeq.backends.adapter import CircuitBackend, lowered
-from qdeq.backends.base import FrozenFunction
 from qdeq.backends.circuit_function import CircuitFunction
 from qdeq.backends.executions import bind_rows, record_executions
+from qdeq.backends.function import FrozenFunction
 from qdeq.backends.pennylane.translation import LACKS, device, measured_strings, operation, operations_of
 from qdeq.backends.torch.simulator import amplitudes
 from qdeq.circuit import Circuit, Input, Weight

@@ -10,10 +10,12 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from qdeq.backends.base import Backend, Capabilities, FrozenFunction
+from qdeq.backends.analysis import analyse, basis_columns
+from qdeq.backends.base import Backend, Capabilities
 from qdeq.backends.circuit_function import CircuitFunction
-from qdeq.backends.compile import analyse, basis_columns, compile_columns
+from qdeq.backends.compile import compile_columns
 from qdeq.backends.executions import record_executions
+from qdeq.backends.function import FrozenFunction
 from qdeq.backends.sampling import ShotKey, sample_expectations
 from qdeq.backends.torch.density import DensitySimulation, compile_noisy
 from qdeq.backends.torch.fusion import FusedCircuit
@@ -80,25 +82,23 @@ class TorchBackend(Backend):
         values, errors = (torch.stack(column).to(inputs) for column in zip(*pairs, strict=True))
         return values, errors
 
-    def at(
+    def freeze(
         self,
         circuit: Circuit,
         weights: Tensor,
         observables: Sequence[Observable],
-        *,
-        shots: int | None = None,
-        key: ShotKey | None = None,
+        shots: int | None,
+        key: ShotKey | None,
     ) -> FrozenFunction:
-        """Freeze the weights: compile the circuit where that pays, else build the matrices of its gates once.
+        """Compile the circuit where that pays, else build the matrices of its gates once.
 
         The cost model: compiling runs the ansatz on d columns and leaves an evaluation that does not depend on the
         depth; without it every evaluation runs the whole circuit on B states. A solve has at least a handful of
         evaluations of a batch of tens, so compiling pays wherever the encoder allows it and its columns are bounded
-        (:data:`~qdeq.backends.compile.MAX_COLUMNS`, :data:`~qdeq.backends.compile.MAX_PRODUCT`).
+        (:data:`~qdeq.backends.analysis.MAX_COLUMNS`, :data:`~qdeq.backends.analysis.MAX_PRODUCT`).
         """
-        self.check(circuit, weights, observables, shots=shots)
         if shots is not None:
-            return CircuitFunction(self, circuit, weights, observables, shots=shots, key=key or ShotKey(seed=0))
+            return CircuitFunction(self, circuit, weights, observables, shots=shots, key=key)
         analysis = None if self.execution == "circuits" else analyse(circuit)
         if analysis is not None and circuit.channels:
             return compile_noisy(circuit, analysis, weights, observables)

@@ -13,8 +13,9 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from qdeq.backends.base import FrozenFunction, check_inputs
-from qdeq.backends.compile import Analysis, compile_operators
+from qdeq.backends.analysis import Analysis
+from qdeq.backends.compile import compile_operators
+from qdeq.backends.function import FrozenFunction, check_inputs
 from qdeq.backends.readout import read_as, read_out
 from qdeq.backends.torch.simulator import amplitudes
 from qdeq.circuit import Angle, Channel, Circuit, Gate, Input, Weight
@@ -82,7 +83,7 @@ def compile_noisy(
 
     Args:
         circuit: The circuit.
-        analysis: What :func:`~qdeq.backends.compile.analyse` said of it.
+        analysis: What :func:`~qdeq.backends.analysis.analyse` said of it.
         weights: ``[P]``.
         observables: What to measure.
     """

@@ -9,8 +9,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from qdeq.backends.base import FrozenFunction, check_inputs
 from qdeq.backends.compile import rotate_basis
+from qdeq.backends.function import FrozenFunction, check_inputs
 from qdeq.backends.readout import read_out
 from qdeq.backends.torch.fusion import FusedCircuit
 from qdeq.backends.torch.monomial import Monomial, apply_diagonal, is_diagonal

@@ -66,7 +66,7 @@ def comparison(runs: Sequence[RunMaterial]) -> Markup:
             continue
         best = best_of(values, row.best) if same or not row.of_images else []
         rows.append(_line(row.name, texts, best))
-    rows.append(_line("checkpoint", [_checkpoint(run) for run in runs], []))
+    rows.append(_line("checkpoint's epoch", [_checkpoint(run) for run in runs], []))
     rows.append(_line("training time", [_time(run) for run in runs], []))
     head = tag("tr", tag("th", "", scope="col"), [_name(run, place) for place, run in enumerate(runs)])
     table = tag("table", tag("caption", "Test figures"), tag("thead", head), tag("tbody", rows), class_="comparison")
@@ -110,7 +110,8 @@ def differences(runs: Sequence[RunMaterial]) -> Markup:
             rows.append(_line(key, values, []))
     if not rows:
         return tag("p", "The specs of all runs are the same.", class_="note")
-    head = tag("tr", tag("th", "key", scope="col"), [_name(run, place) for place, run in enumerate(runs)])
+    key = tag("th", "key", scope="col", class_="first")
+    head = tag("tr", key, [_name(run, place) for place, run in enumerate(runs)])
     table = tag("table", tag("caption", "Settings that differ"), tag("thead", head), tag("tbody", rows),
                 class_="comparison code")  # fmt: skip
     return scroll(table, "Settings that differ")
@@ -144,11 +145,14 @@ def _name(run: RunMaterial, place: int) -> Markup:
 
 def _interval(test: Metrics) -> str:
     interval = accuracy_interval(test)
-    return ABSENT if interval is None else f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f} %"
+    return ABSENT if interval is None else f"{100 * interval[0]:.1f} – {100 * interval[1]:.1f} %"
 
 
 def _checkpoint(run: RunMaterial) -> str:
-    return ABSENT if run.checkpoint is None else f"{run.checkpoint.path.stem}, epoch {run.checkpoint.info.epoch}"
+    if run.checkpoint is None:
+        return ABSENT
+    name = run.checkpoint.path.stem
+    return f"{run.checkpoint.info.epoch} ({name})" if name in ("best", "last") else str(run.checkpoint.info.epoch)
 
 
 def _time(run: RunMaterial) -> str:

@@ -16,6 +16,8 @@ MOST_POINTS = 240
 """Of a curve over steps: with more steps, each point is the mean of several."""
 MOST_HOVER = 60
 """Points of a curve that say what they are."""
+FAR = 20.0
+"""Times a limit of 1: with values from here on the axis does not show the limit."""
 COLOURS = 6
 """Run colours that the page's style has; more runs begin again, with another kind of line."""
 
@@ -82,11 +84,7 @@ def _chart(quantity: Quantity, runs: Sequence[tuple[int, RunMaterial]], *, alone
     if not values:
         return None
     x = Scale(0.0, max(1.0, *(at for _, points, *_ in lines for at, _ in points)), whole=True)
-    y = (
-        logarithmic(values)
-        if quantity.log
-        else linear(values, include=quantity.include if max(values) < 20 else (0.0,), most=quantity.most)
-    )
+    y = logarithmic(values) if quantity.log else linear(values, include=_included(quantity, values), most=quantity.most)
     told = "; ".join(text for *_, text in lines if text)
     chart = Chart(quantity.title, x, y, "epoch", quantity.label, f"{told}.", second=_steps(x, runs))
     warm = [(until, place) for place, run in runs if (until := _warmup(run)) is not None]
@@ -102,6 +100,11 @@ def _chart(quantity: Quantity, runs: Sequence[tuple[int, RunMaterial]], *, alone
     if alone and runs and (best := [epoch["epoch"] for epoch in runs[0][1].epochs if epoch.get("best")]):
         chart.mark(best[-1], "", "best")
     return chart.figure()
+
+
+def _included(quantity: Quantity, values: Sequence[float]) -> tuple[float, ...]:
+    """Return what the axis shows in any case: the limit not where values far above it would flatten the rest."""
+    return (0.0,) if quantity.limit is not None and max(values) >= FAR else quantity.include
 
 
 Line = tuple[str, list[Point], list[str], str]

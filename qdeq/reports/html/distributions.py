@@ -48,7 +48,7 @@ def radius_histograms(runs: Sequence[RunMaterial]) -> list[Markup]:
     what = ("Spectral radii", "largest |eigenvalue| of ∂f/∂y", ".3f")
     return [
         _histogram(_titled(what[0], run, runs), *what[1:], place, each, len(run.solves.labels) - len(each), scale,
-                   (1.0, "attracting below"))
+                   (1.0, "attracting below 1"))
         for place, (run, each) in enumerate(zip(runs, values, strict=True)) if run.solves is not None and len(each)
     ]  # fmt: skip
 

@@ -7,9 +7,9 @@ import shlex
 from collections.abc import Mapping, Sequence
 
 from qdeq._version import __version__
+from qdeq.billing.prices import dollars
 from qdeq.circuit import Circuit
 from qdeq.errors import printable
-from qdeq.prices import dollars
 from qdeq.reports.html.markup import Markup, tag
 from qdeq.reports.html.material import RunMaterial, environment, figure
 from qdeq.reports.tables import ABSENT

@@ -4,45 +4,30 @@ from __future__ import annotations
 
 import base64
 import io
-from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from qdeq.data import Images, load_dataset, prepare
-from qdeq.reports.html.solves import IntArray
-from qdeq.spec import ExperimentSpec
+from qdeq.data import load_dataset
 from qdeq.training.metrics import FloatArray
 
 PIXELS = 64
 """Longest side of an embedded picture; a larger image is reduced to it."""
 
 
-def pictures_of(spec: ExperimentSpec, positions: IntArray) -> Tensor:
+def pictures_of(dataset: dict[str, Any], chosen: Tensor) -> Tensor:
     """Return test images ``[B, C, h, w]``, float32, by convention in [0, 1], reduced to :data:`PIXELS`.
 
     Args:
-        spec: The experiment.
-        positions: ``[B]``, in the test split.
+        dataset: The data set, as a spec has it.
+        chosen: ``[B]``, which ones: of :attr:`qdeq.data.FeatureSplits.test_images`.
 
     Raises:
         DataError: The data are no longer there.
     """
-    raw = load_dataset(spec.data.dataset)
-    # images that are their own numbers go the way of the real ones: the test features are then the numbers
-    numbered = replace(raw, train=_numbers(raw.train), test=None if raw.test is None else _numbers(raw.test))
-    data = spec.data
-    splits = prepare(
-        numbered,
-        size=2,
-        feature_map="pool",
-        normalise=(0.0, 1.0),
-        classes=data.classes,
-        split_seed=data.split_seed,
-        validation_fraction=data.validation_fraction,
-    )
-    chosen = splits.test.features[torch.from_numpy(positions), 0].long()
+    raw = load_dataset(dataset)
     images = (raw.train if raw.test is None else raw.test).images[chosen]
     scaled = images.float() / 255 if images.dtype == torch.uint8 else images
     height, width = scaled.shape[2:]
@@ -50,12 +35,6 @@ def pictures_of(spec: ExperimentSpec, positions: IntArray) -> Tensor:
         size = tuple(max(1, round(side * PIXELS / max(height, width))) for side in (height, width))
         scaled = torch.nn.functional.interpolate(scaled, size, mode="bilinear", align_corners=False, antialias=True)
     return scaled
-
-
-def _numbers(images: Images) -> Images:
-    """Return images of 2 x 2 pixels that all have the image's number; float32 has every number below 2^24."""
-    numbers = torch.arange(len(images), dtype=torch.float32)[:, None, None, None].expand(-1, 1, 2, 2)
-    return replace(images, images=numbers.contiguous())
 
 
 def data_uri(image: FloatArray) -> str:

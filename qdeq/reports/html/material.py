@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,20 +14,22 @@ from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
 from qdeq.backends.paid import PaidBackend
+from qdeq.billing.bills import Sizes
+from qdeq.billing.entries import Totals
+from qdeq.billing.estimate import estimate
+from qdeq.billing.ledger import Ledger
 from qdeq.builders import build_circuit
 from qdeq.circuit import Circuit
 from qdeq.errors import CheckpointError, QdeqError, printable
-from qdeq.estimate import Sizes, estimate
-from qdeq.ledger import Ledger, Totals
 from qdeq.reports.html.images import pictures_of
 from qdeq.reports.html.solves import TestSolves, solve_test
 from qdeq.spec import ExperimentSpec
 from qdeq.training.checkpoints import Checkpoint, load_checkpoint
 from qdeq.training.environment import check_device
-from qdeq.training.evaluate import load_run
 from qdeq.training.folder import RunFolder
 from qdeq.training.log import read_log
 from qdeq.training.metrics import Metrics
+from qdeq.training.saved import load_run
 from qdeq.training.summary import RunSummary
 
 Record = Mapping[str, Any]
@@ -158,9 +161,8 @@ def _read_ledger(run: RunMaterial, folder: RunFolder) -> None:
             run.missing["ledger"] = f"There is no ledger {printable(str(file))}, so what was paid is not known."
         return
     try:
-        book = Ledger(file)
-        run.ledger = book.totals()
-        book.close()
+        with closing(Ledger(file)) as book:
+            run.ledger = book.totals()
     except QdeqError as error:
         run.missing["ledger"] = f"The ledger cannot be read: {_line(error)}."
 
@@ -180,7 +182,8 @@ def _solve(run: RunMaterial, checkpoint: str, samples: int | None) -> None:
         return
     run.circuits = estimate(run.spec, Sizes.of(loaded.splits)).remark
     run.solves = solve_test(loaded, samples)
-    run.pictures = pictures_of(run.spec, run.solves.positions)
+    chosen = loaded.splits.test_images[torch.from_numpy(run.solves.positions)]
+    run.pictures = pictures_of(run.spec.data.dataset, chosen)
 
 
 def labels_of(paths: Sequence[Path], names: Sequence[str]) -> list[str]:

@@ -16,6 +16,10 @@ from qdeq.training.metrics import FloatArray
 
 SHOWN = 12
 """Images of each kind, right and wrong."""
+EXPLAINED = (
+    "Below an image: its predicted class with the probability, and where that is wrong the true class with the one "
+    "that it got. Small picture: the features, which are what the circuit is given."
+)
 STRONGEST = 62
 """Per cent of its colour that a cell has where all images of a class are: the text stays legible."""
 
@@ -59,7 +63,7 @@ def examples(run: RunMaterial) -> Markup | None:
         return None
     low, high = min(0.0, float(pictures.min())), max(1.0, float(pictures.max()))
     wrong, right = wrong_ones(solves), right_ones(solves, len(run.class_names))
-    parts: list[Markup] = []
+    parts: list[Markup] = [tag("p", EXPLAINED, class_="aside")]
     count = int((solves.predicted != solves.labels).sum())
     for title, chosen in (
         (f"Wrong: {_several(len(wrong), count)}, the most confident first", wrong),
@@ -111,7 +115,7 @@ def _card(run: RunMaterial, solves: TestSolves, row: int, image: FloatArray) -> 
             tag("span", "✓ " if right else "✗ ", class_="good" if right else "bad", aria_hidden="true"),
             tag("strong", taken),
             f" {confidence}",
-            None if right else tag("span", f"is {true}, given {_share(solves, row)}", class_="aside"),
+            None if right else tag("span", f"is {true} ({_share(solves, row)})", class_="aside"),
             tag("span", f"solve failed: {failure.name.lower()}", class_="aside bad") if failure else None,
         ),
     )

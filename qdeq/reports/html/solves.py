@@ -18,8 +18,9 @@ from qdeq.solvers import Naive, Solution, solve, solve_in_turn
 from qdeq.spec import ExperimentSpec
 from qdeq.training.diagnostics import diagnose
 from qdeq.training.environment import cpu_threads
-from qdeq.training.evaluate import BATCH, LoadedRun, shot_key
+from qdeq.training.evaluate import BATCH, shot_key
 from qdeq.training.metrics import FloatArray, Metrics, Outcomes
+from qdeq.training.saved import LoadedRun
 
 SLOW_SAMPLES = 256
 """Test images that are solved for where every evaluation runs circuits, unless more are asked for."""

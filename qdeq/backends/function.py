@@ -1,0 +1,81 @@
+"""What a backend makes of a circuit at fixed weights: expectations as a function of the inputs alone."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from qdeq.errors import CircuitError, UnsupportedError
+from qdeq.injection import InjectedFunction
+from qdeq.jacobians import require_autograd
+
+
+class FrozenFunction(ABC):
+    """A circuit's expectations as a function of its inputs alone, at fixed weights.
+
+    Made by :meth:`~qdeq.backends.base.Backend.at`, once per training step. Calling it is differentiable in the inputs
+    and in the weights that it was frozen at; the graph up to the weights is shared by all calls, so run backward
+    through it once.
+
+    Attributes:
+        compiled: Whether the circuit has been run for good, so that neither an evaluation nor a Jacobian runs it again.
+        shots: Measurements of an evaluation per group of observables; None where it is exact. Where it is a number,
+            :meth:`measure` gives standard errors, and a solve stops where they hide the residual.
+    """
+
+    compiled: bool = False
+    shots: int | None = None
+
+    @abstractmethod
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """Return the expectations ``[B, O]`` at inputs ``[B, I]``."""
+
+    def measure(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the expectations and their standard errors, each ``[B, O]``, without a graph.
+
+        Raises:
+            UnsupportedError: The expectations are exact.
+        """
+        raise UnsupportedError("these expectations have no standard errors; freeze the weights with a number of shots")
+
+    def jacobian(self, inputs: Tensor, *, create_graph: bool = False) -> Tensor:
+        """Return the Jacobian ``∂f/∂v``, shape ``[B, O, I]``.
+
+        Where ``create_graph`` is set, it can itself be differentiated, in the inputs and in the weights.
+        """
+        require_autograd()
+        with torch.enable_grad():
+            leaf = inputs if create_graph and inputs.requires_grad else inputs.detach().requires_grad_()
+            value = self(leaf)
+            if not value.requires_grad:  # a circuit without inputs
+                return torch.zeros(*value.shape, inputs.shape[1], dtype=value.dtype, device=value.device)
+            rows = [
+                torch.autograd.grad(
+                    value[:, o].sum(), leaf, retain_graph=True, create_graph=create_graph, materialize_grads=True
+                )[0]
+                for o in range(value.shape[1])
+            ]
+        return torch.stack(rows, dim=1)
+
+    def inject(self, x: Tensor, scale: Tensor | float, size: int) -> tuple[Callable[..., Tensor], tuple[Tensor, ...]]:
+        """Return ``f(y, *rows) = q(x + s W y)`` and its rows, tensors with the batch first (see :mod:`qdeq.injection`).
+
+        Args:
+            x: ``[B, I]``, features.
+            scale: s.
+            size: n, the length of y.
+        """
+        return InjectedFunction(self, scale), (x,)
+
+
+def check_inputs(inputs: Tensor, size: int, like: Tensor) -> None:
+    """Raise a :class:`~qdeq.errors.CircuitError` unless inputs are ``[B, size]`` or wider, of the type of ``like``."""
+    if inputs.dim() != 2 or inputs.shape[1] < size:
+        raise CircuitError(f"the circuit takes inputs of shape [batch, {size}], not {list(inputs.shape)}")
+    if inputs.dtype != like.dtype or inputs.device != like.device:
+        raise CircuitError(
+            f"inputs ({inputs.dtype} on {inputs.device}) and weights ({like.dtype} on {like.device}) must agree"
+        )
