@@ -107,9 +107,22 @@ def summed_up(problems: Mapping[str, QdeqError], of: int, what: str) -> str:
     return f"{line}\n{len(problems)} of {of} {what} are wrong; the others: {', '.join(named)}{more}"
 
 
+def plural(count: int, noun: str) -> str:
+    """Return ``"1 step"``, ``"1,200 steps"``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def did_you_mean(word: object, allowed: Iterable[str]) -> str:
-    """Return ``" Did you mean 'x'?"`` for an allowed word that begins so, or the closest one, or an empty string."""
-    words = list(allowed)
-    longer = [each for each in words if each.startswith(str(word))] if len(str(word)) >= _BEGINNING else []
-    close = longer or difflib.get_close_matches(str(word), words, n=1)
+    """Return ``" Did you mean 'x'?"`` for the allowed word that is meant, or an empty string.
+
+    That is one that begins so, or the only one with these initials (``lr`` is ``learning_rate``), or the closest one.
+    """
+    words, given = list(allowed), str(word)
+    longer = [each for each in words if each.startswith(given)] if len(given) >= _BEGINNING else []
+    short = [each for each in words if _initials(each) == given] if len(given) > 1 else []
+    close = longer or (short if len(short) == 1 else difflib.get_close_matches(given, words, n=1))
     return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def _initials(name: str) -> str:
+    return "".join(part[:1] for part in name.replace("-", "_").split("_"))

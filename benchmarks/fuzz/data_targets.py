@@ -223,8 +223,8 @@ def read_named(path: Path, out: Path) -> None:
     """Read the data that an experiment names, without downloading any, and prepare them as training does."""
     spec = load_spec(path)
     dataset = make_dataset(spec.data.dataset)
-    if hasattr(dataset, "download"):
-        dataset = dataclasses.replace(dataset, download=False)
+    if hasattr(dataset, "download"):  # where no folder is named, not the machine's: what lies there is not an input
+        dataset = dataclasses.replace(dataset, download=False, root=dataset.root or path.parent)
     data = spec.data
     prepare(
         dataset.load(), size=spec.model.qubits, classes=data.classes, feature_map=data.features,

@@ -112,7 +112,8 @@ def load(
     from qdeq.cli.shorthands import shorthands
     from qdeq.spec import load_spec
 
-    return load_spec(config, [*shorthands(config, backend, solver, device), *(assignments or ())])
+    short = shorthands(config, backend, solver, device)
+    return load_spec(config, [*short, *(assignments or ())], typed=short)
 
 
 @contextmanager

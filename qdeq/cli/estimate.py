@@ -15,7 +15,7 @@ from qdeq.cli.app import AsJson, Assignments, Backend, Config, Solver, app, exam
     epilog=examples(
         "qdeq estimate configs/digits.yaml --backend braket-sv1",
         "qdeq estimate configs/digits.yaml --backends braket-sv1,braket-dm1",
-        "qdeq estimate configs/digits.yaml --json | jq '.[0].bills'",
+        "qdeq estimate configs/digits.yaml --json | jq '.estimates[0].bills'",
     )
 )
 def estimate(
@@ -51,7 +51,9 @@ def estimate(
         sizes = Sizes.of(build_data(spec))
         found = [run(spec, sizes, backend=choice) for choice in choices]
     if as_json:
-        typer.echo(json.dumps([each.to_data() for each in found], indent=2))
+        estimates = [each.to_data() for each in found]
+        head = {"format_version": 1, "name": spec.name, "spec_hash": spec.content_hash}
+        typer.echo(json.dumps({**head, "estimates": estimates}, indent=2))
         return
     console = make_console()
     for number, each in enumerate(found):

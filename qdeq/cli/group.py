@@ -97,14 +97,10 @@ def _meant(error: Any) -> str:
     takes = error.ctx is not None and any("--set" in option.opts for option in error.ctx.command.params)
     if name is None or not takes:
         return ""
-    from qdeq.errors import did_you_mean
-    from qdeq.spec import ExperimentSpec
+    from qdeq.spec.messages import key_meant
 
-    sections = {key: field.annotation for key, field in ExperimentSpec.model_fields.items()}
-    keys = [f"{key}.{each}" for key, kind in sections.items() for each in getattr(kind, "model_fields", ())]
-    last = {key.rpartition(".")[2]: key for key in keys}
-    found = did_you_mean(name.lstrip("-").replace("-", "_"), last)
-    return "".join(f" Did you mean --set {last[word]}=VALUE?" for word in found.split("'")[1:2])
+    key = key_meant(name.lstrip("-").replace("-", "_"))
+    return f" Did you mean --set {key}=VALUE?" if key else ""
 
 
 def _own(words: Sequence[str]) -> list[str]:

@@ -18,7 +18,7 @@ from qdeq.errors import LedgerError
     epilog=examples(
         "qdeq ledger runs/sv1",
         "qdeq ledger runs/sv1 --tasks",
-        "qdeq ledger runs/sv1 --json | jq '[.[].cost] | add'",
+        "qdeq ledger runs/sv1 --json | jq '[.entries[].cost] | add'",
     )
 )
 def ledger(
@@ -47,7 +47,7 @@ def ledger(
                 del row["fresh"]
                 row.update({name: row[name] / NANO for name in ("reserved", "cost")})
                 row["result"] = row["result"] and json.loads(row["result"])
-            typer.echo(json.dumps(rows, indent=2))
+            typer.echo(json.dumps({"format_version": 1, "file": str(file), "entries": rows}, indent=2))
             return
         from qdeq.reports.ledgers import ledger_table
 

@@ -15,24 +15,24 @@ ANY_SOLVER = ("on_failure", "fallback", "fixed_steps", "first_shots", "shots_gro
 """What stands in the solver section whatever the solver is, and outlives a change of it."""
 
 
-def shorthands(config: Path, backend: str | None, solver: str | None, device: str | None) -> list[str]:
-    """Return the assignments that the options stand for.
+def shorthands(config: Path, backend: str | None, solver: str | None, device: str | None) -> dict[str, str]:
+    """Return the assignments that the options stand for, each with the option as it was typed.
 
     A name that the file has already changes nothing. Another backend comes with its defaults; another solver keeps
     those of the file's options that every solver has.
     """
     data = _sections(config)
     if data is None:
-        return []
-    found = []
+        return {}
+    found = {}
     if backend is not None and _name(data.get("backend", "torch")) != backend:
-        found.append(_assignment("backend", backend))
+        found[_assignment("backend", backend)] = f"--backend {backend}"
     if solver is not None and _name(data.get("solver", "broyden")) != solver:
         old = data.get("solver")
         kept = {key: old[key] for key in ANY_SOLVER if key in old} if isinstance(old, Mapping) else {}
-        found.append(_assignment("solver", {"name": solver, **kept}))
+        found[_assignment("solver", {"name": solver, **kept})] = f"--solver {solver}"
     if device is not None:
-        found.append(_assignment("training.device", device))
+        found[_assignment("training.device", device)] = f"--device {device}"
     return found
 
 

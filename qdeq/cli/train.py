@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -93,6 +94,7 @@ def train(
     elif leads and not quiet:
         console.print()
         console.print(summary_table(summary), crop=False)
+        typer.echo(f"next: qdeq report {shlex.quote(str(summary.folder))} --open")
 
 
 def _go_on(run: Path, others: list[str], assignments: list[str], progress: Progress) -> RunSummary:

@@ -13,7 +13,7 @@ from qdeq.compare import tolerances
 from qdeq.compare.judge import ExactJudge, Native, ShotJudge
 from qdeq.compare.measure import Subject, measure
 from qdeq.compare.result import BackendResult, Comparison
-from qdeq.errors import BackendError, PluginError, QdeqError, UnsupportedError
+from qdeq.errors import BackendError, PluginError, QdeqError, UnsupportedError, plural
 from qdeq.plugins import BACKENDS, install_command
 from qdeq.spec import ExperimentSpec
 
@@ -161,9 +161,11 @@ def _notes(spec: ExperimentSpec, judge: ExactJudge | ShotJudge, results: Sequenc
     notes = []
     steps = spec.solver.fixed_steps
     if spec.model.layers is not None:
-        notes.append(f"Direct mode: y* stands for the output of {spec.model.layers} layers, and nothing is solved.")
+        notes.append(
+            f"Direct mode: y* stands for the output of {plural(spec.model.layers, 'layer')}, and nothing is solved."
+        )
     elif steps is not None:
-        notes.append(f"Here every solve takes {steps} steps, without a test of convergence.")
+        notes.append(f"Here every solve takes {plural(steps, 'step')}, without a test of convergence.")
     elif spec.shots is not None:
         notes.append("Under shots a solve ends where its residual cannot be told from their noise (limited by noise).")
     if judge.override is not None:

@@ -19,6 +19,7 @@ from qdeq.data.files import DataPath, expanded, most_bytes, open_file
 from qdeq.errors import DataError, did_you_mean, printable
 
 _LARGEST_LABEL = 9999
+_NUMBER_THEM = "\nNumber the classes: names, labels = numpy.unique(labels, return_inverse=True), and save these labels."
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -88,6 +89,7 @@ def _check_labels(path: Path, name: str, labels: np.ndarray[Any, Any]) -> int:
     if labels.ndim != 1 or labels.dtype.kind not in "iu" or labels.size == 0:
         raise DataError(
             f"{path}: {name} is {labels.dtype} of shape {list(labels.shape)}; allowed: integers of shape [N], N >= 1"
+            + _NUMBER_THEM * (labels.dtype.kind in "US")
         )
     if labels.min() < 0 or labels.max() > _LARGEST_LABEL:
         first = int(np.flatnonzero((labels < 0) | (labels > _LARGEST_LABEL))[0])

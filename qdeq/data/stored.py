@@ -18,7 +18,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from qdeq.data.files import DataPath, exists, expanded
-from qdeq.errors import DataError
+from qdeq.errors import DataError, printable
 
 DATA_VARIABLE = "QDEQ_DATA"
 """Environment variable that names the folder with the data sets, where the option ``root`` does not."""
@@ -84,6 +84,14 @@ class StoredDataset(ABC):
             DataError: Files are missing and could not be, or may not be, downloaded.
         """
         folder, sample, missing = self.search()
+        named = os.environ.get(DATA_VARIABLE)
+        if missing and self.root is None and named and not self.data_root().is_dir():
+            what = "is no folder" if exists(self.data_root()) else "does not exist"
+            raise DataError(
+                f"{self.title}: {DATA_VARIABLE} names {printable(named)}, which {what}\n"
+                f"Point it to the folder that holds {self.folders[0]}/, make the folder to have the data downloaded "
+                "into it, or unset the variable."
+            )
         if missing and (sample or not self.download):
             why = "it is a sample, which is never downloaded" if sample else "download is off"
             raise DataError(f"{self.title}: {folder} lacks {', '.join(missing)}, and {why}\n{self.remedy(folder)}")

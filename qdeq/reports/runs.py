@@ -42,7 +42,7 @@ def summary_table(summary: RunSummary) -> RenderableType:
         _facts(facts),
         *_explain(summary.failed, *_endings(summary.validation, summary.test)),
         Text("files:"),
-        *(Text(f"  {path}", no_wrap=True, overflow="ignore") for path in (folder.spec, *paths)),
+        *(Text(f"  {path}", no_wrap=True, overflow="ignore") for path in (folder.spec, *paths) if path.exists()),
     )
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from qdeq.errors import plural
 from qdeq.reports.tables import ABSENT, MINUS, markdown_table, plain_table
 from qdeq.sweeps.figures import is_share, title
 from qdeq.sweeps.result import SweepResult
@@ -65,7 +66,10 @@ def sweep_markdown(result: SweepResult) -> str:
     """Return the same as Markdown."""
     spec = result.sweep.spec
     seeds = ", ".join(map(str, spec.seeds))
-    parts = [f"# {spec.name}", f"{len(result.sweep.variants)} variants, seeds {seeds}; {len(result.cells)} cells."]
+    parts = [
+        f"# {spec.name}",
+        f"{plural(len(result.sweep.variants), 'variant')}, seeds {seeds}; {plural(len(result.cells), 'cell')}.",
+    ]
     for metric in spec.metrics:
         parts += [f"## {title(metric)}", _markdown("variant", variant_rows(result, metric), metric)]
         if result.sweep.pairs:
@@ -109,7 +113,7 @@ def headline(result: SweepResult) -> str:
     """Return what became of the cells, in one line."""
     finished = sum(cell.state == "finished" for cell in result.cells)
     failed = f", {len(result.failed)} failed" if result.failed else ""
-    return f"{result.sweep.spec.name}: {finished} of {len(result.cells)} cells finished{failed}"
+    return f"{result.sweep.spec.name}: {finished} of {plural(len(result.cells), 'cell')} finished{failed}"
 
 
 def _all_rows(result: SweepResult) -> Iterator[tuple[str, Row]]:

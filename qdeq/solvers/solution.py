@@ -8,6 +8,8 @@ from enum import IntEnum
 import torch
 from torch import Tensor
 
+from qdeq.errors import plural
+
 _NAMED_SAMPLES = 8  # how many failed samples a summary names before it writes "..."
 
 
@@ -26,7 +28,7 @@ class Status(IntEnum):
     MAX_STEPS = (
         1,
         "no convergence within max_steps; the best iterate is returned",
-        "allow more max_steps, loosen rtol or atol, or try another solver (anderson, broyden)",
+        "allow more max_steps, loosen rtol or atol, or try another solver (`qdeq solvers` lists them)",
     )
     NON_FINITE = (
         2,
@@ -128,7 +130,8 @@ class Solution:
         if statuses:
             spent = "" if self.shots is None else f", {int(self.shots.sum())} shots"
             lines[0] += (
-                f" (at most {int(self.steps.max())} steps, {int(self.evaluations.sum())} evaluations{spent} in all)"
+                f" (at most {plural(int(self.steps.max()), 'step')}, "
+                f"{plural(int(self.evaluations.sum()), 'evaluation')}{spent} in all)"
             )
         if limited := statuses.count(Status.NOISE_LIMITED):
             lines[0] += f"; {limited} more ended where {Status.NOISE_LIMITED.message}"
@@ -138,9 +141,5 @@ class Solution:
             failed = [index for index, value in enumerate(statuses) if value == status]
             if failed and status.failed:
                 names = ", ".join(map(str, failed[:_NAMED_SAMPLES])) + (", ..." if len(failed) > _NAMED_SAMPLES else "")
-                lines.append(f"{_plural(len(failed), 'sample')} ({names}): {status.message}. Remedy: {status.remedy}.")
+                lines.append(f"{plural(len(failed), 'sample')} ({names}): {status.message}. Remedy: {status.remedy}.")
         return "\n".join(lines)
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" + ("" if count == 1 else "s")

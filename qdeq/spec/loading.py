@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +18,24 @@ MAX_FILE_BYTES = 1 << 17
 """An experiment file larger than this is refused; no more of it is read."""
 
 
-def load_spec(path: str | Path, overrides: Sequence[str] = ()) -> ExperimentSpec:
+def load_spec(
+    path: str | Path, overrides: Sequence[str] = (), *, typed: Mapping[str, str] | None = None
+) -> ExperimentSpec:
     """Read an experiment file.
 
     Args:
         path: A YAML file.
         overrides: Assignments ``"a.b=value"``, the value in YAML, applied in order.
+        typed: What the user typed for an override, where that was not ``--set``; for messages.
 
     Raises:
         SpecError: The file cannot be read, or does not describe an experiment.
     """
     data = read_yaml(path)
+    _check_mapping(data, str(Path(path)))
     for override in overrides:
         assign(data, override)
-    return parse_spec(data, str(Path(path)), overrides)
+    return parse_spec(data, str(Path(path)), overrides, typed=typed)
 
 
 def read_yaml(path: str | Path) -> Any:
@@ -57,14 +61,25 @@ def read_yaml(path: str | Path) -> Any:
     return parse_yaml(text, str(path))
 
 
-def parse_spec(data: Any, source: str, overrides: Sequence[str] = ()) -> ExperimentSpec:
+def parse_spec(
+    data: Any, source: str, overrides: Sequence[str] = (), *, typed: Mapping[str, str] | None = None
+) -> ExperimentSpec:
     """Check a parsed experiment; ``source`` names it in messages, which also say what came in by an override."""
-    if not isinstance(data, dict):
-        raise SpecError(f"{source}: expected a mapping with the keys {', '.join(ExperimentSpec.model_fields)}")
+    _check_mapping(data, source)
     try:
         return ExperimentSpec.model_validate(data)
     except ValidationError as error:
-        lines = [explain(source, item) + origin(item, overrides) for item in error.errors(include_url=False)[:2]]
+        items = error.errors(include_url=False)[:2]
+        lines = [explain(source, item) + origin(item, overrides, typed or {}) for item in items]
         if len(lines) > 1:  # each may have a second line, with what is allowed; the message has two in all
             lines = [line.partition("\n")[0] for line in lines]
         raise SpecError("\n".join(lines)) from error
+
+
+def _check_mapping(data: Any, source: str) -> None:
+    if not isinstance(data, dict):
+        empty = "is empty, " if data is None else ""
+        raise SpecError(
+            f"{source}: {empty}expected a mapping with the keys {', '.join(ExperimentSpec.model_fields)}\n"
+            "`qdeq init` writes a file to start from."
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
@@ -11,12 +11,14 @@ from qdeq.errors import did_you_mean, printable
 from qdeq.spec.experiment import ExperimentSpec
 
 
-def origin(item: Any, overrides: Sequence[str]) -> str:
-    """Say which override, if any, the mistake came in by: the file itself may be right."""
+def origin(item: Any, overrides: Sequence[str], typed: Mapping[str, str]) -> str:
+    """Say which override, if any, the mistake came in by, as the user typed it: the file itself may be right."""
     where = ".".join(str(part) for part in item["loc"])
     guilty = [text for text in overrides if f"{where}.".startswith(f"{text.partition('=')[0].strip()}.")]
     if not guilty:
         return ""
+    if guilty[-1] in typed:
+        return f" (from {printable(typed[guilty[-1]])})"
     key, _, value = guilty[-1].partition("=")
     # a whole mapping may hold anything, keys of an account too: it is not repeated
     return f" (from --set {printable(key)}={'{...}' if value.lstrip().startswith('{') else printable(value)})"
@@ -29,7 +31,7 @@ def explain(source: str, item: Any) -> str:
     prefix = f"{source}: {where}: " if where else f"{source}: "
     if item["type"] == "extra_forbidden":
         fields = _fields_at(location[:-1])
-        return f"{prefix}unknown key; allowed: {', '.join(fields)}.{did_you_mean(location[-1], fields)}"
+        return f"{prefix}unknown key; allowed: {', '.join(fields)}.{_meant(location, fields)}"
     message = item["msg"].removeprefix("Value error, ")
     if item["type"] == "value_error":
         return prefix + "\n".join(map(printable, message.splitlines()))
@@ -47,6 +49,24 @@ def explain(source: str, item: Any) -> str:
         else ""
     )
     return f"{prefix}{message[0].lower()}{message[1:]}, not {_short(item['input'])}.{guess}"
+
+
+def key_meant(word: str) -> str | None:
+    """Return the key of an experiment, such as ``model.qubits``, that is meant by its last word, or nearly that."""
+    keys: dict[str, str] = {}
+    for section in ExperimentSpec.model_fields:
+        for key in _fields_at((section,)):
+            keys.setdefault(key, f"{section}.{key}")
+    found = word if word in keys else "".join(did_you_mean(word, keys).split("'")[1:2])
+    return keys.get(found)
+
+
+def _meant(location: Sequence[Any], fields: Sequence[str]) -> str:
+    """Return which key is meant by an unknown one: of its own mapping, or one that belongs in another section."""
+    word, elsewhere = str(location[-1]), key_meant(str(location[-1]))
+    exact = elsewhere is not None and elsewhere.endswith(f".{word}")
+    guess = "" if exact else did_you_mean(word, fields)
+    return guess or (f" Did you mean {elsewhere!r}?" if elsewhere and (exact or len(location) == 1) else "")
 
 
 def _description_at(location: Sequence[Any]) -> str:

@@ -36,7 +36,9 @@ class DataSpec(Section):
 class ModelSpec(Section):
     """The circuit, and what is done with it."""
 
-    qubits: Positive = Field(4, le=24, description="Register n; the state has n entries, the features are n x n.")
+    qubits: Annotated[int, Field(strict=True)] = Field(
+        4, ge=2, le=24, description="Register n; the state has n entries, the features are n x n."
+    )
     encoding: Literal["amplitude", "angle", "paper-angle"] = Field(
         "amplitude", description="How x + W y enters the circuit; paper-angle is the paper's layout for 4 or 10 qubits."
     )

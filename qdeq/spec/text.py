@@ -99,7 +99,10 @@ def parse_yaml(text: str, source: str) -> Any:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
         where = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise SpecError(f"{source}{where}: not valid YAML: {printable(str(error.problem))}") from error
+        problem = printable(str(error.problem))
+        if error.problem_mark and repr("\t") in problem:
+            problem = "there is a tab; YAML is indented with spaces, and tabs are not allowed"
+        raise SpecError(f"{source}{where}: not valid YAML: {problem}") from error
     except (yaml.YAMLError, ValueError, OverflowError) as error:  # of dates and numbers that do not exist
         raise SpecError(f"{source}: not valid YAML: {printable(str(error).splitlines()[0])}") from error
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from qdeq._version import __version__
-from qdeq.errors import PluginError, QdeqError, SolverError
+from qdeq.errors import PluginError, QdeqError, SolverError, plural
 from qdeq.plugins import SOLVERS
 from qdeq.solvers import Solver, get_solver
 from qdeq.spec import ExperimentSpec
@@ -165,9 +165,13 @@ def _studied(subject: Subject, name: str, solver: Solver, tolerances: Sequence[f
 def _notes(spec: ExperimentSpec) -> list[str]:
     notes = []
     if spec.model.layers is not None:
-        notes.append(f"The experiment is DIRECT ({spec.model.layers} layers): here its fixed point is solved for.")
+        notes.append(
+            f"The experiment is DIRECT ({plural(spec.model.layers, 'layer')}): here its fixed point is solved for."
+        )
     if spec.solver.fixed_steps is not None:
-        notes.append(f"The experiment takes {spec.solver.fixed_steps} steps without a test; here there is a test.")
+        notes.append(
+            f"The experiment takes {plural(spec.solver.fixed_steps, 'step')} without a test; here there is a test."
+        )
     if spec.solver.fallback:
         notes.append("The experiment's fallback solvers are not tried: each row is one solver by itself.")
     return notes

@@ -13,7 +13,6 @@ from qdeq.builders import build_data, build_model
 from qdeq.errors import DataError, SpecError
 from qdeq.models import QDEQClassifier
 from qdeq.spec import ExperimentSpec, load_spec
-from qdeq.training.checkpoints import load_checkpoint
 from qdeq.training.environment import check_device
 from qdeq.training.folder import RunFolder
 
@@ -79,7 +78,7 @@ class Subject:
         """
         folder = RunFolder(Path(run))
         trained = folder.load_spec()
-        saved = load_checkpoint(folder.checkpoint(checkpoint))
+        saved = folder.load(checkpoint)
         saved.check_spec(trained)
         spec = load_spec(folder.spec, overrides)
         if spec.model != trained.model or spec.data.classes != trained.data.classes:

@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 
+from qdeq.errors import plural
 from qdeq.sweeps.cells import Cell, Sweep
 from qdeq.sweeps.folder import SweepFolder
 from qdeq.sweeps.pool import Pool, ray_pool
@@ -85,7 +86,7 @@ def run_sweep(
             try:
                 return run.run()
             except KeyboardInterrupt:
-                progress.noted(f"stopping {len(run.running)} cells, which write their checkpoints")
+                progress.noted(f"stopping {plural(len(run.running), 'cell')}, which write their checkpoints")
                 pool.stop()
                 raise
         except KeyboardInterrupt:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from qdeq.backends.adapter import CircuitBackend
 from qdeq.backends.planner import plan_step
+from qdeq.errors import plural
 from qdeq.training.progress import Plan, Progress
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ def announce(
     progress.started(plan)
     sizes = (len(split.labels) for split in (splits.train, splits.validation, splits.test))
     progress.noted(f"data: {splits.name}, {' + '.join(f'{size:,}' for size in sizes)} images")
+    if options.batch_size > (images := len(splits.train.labels)):
+        progress.noted(f"training.batch_size is {options.batch_size:,}: a batch is all {images:,} training images")
     if team.size > 1:
         progress.noted(f"{team.size} processes share every batch")
     if spec.model.mode != "implicit":
@@ -54,6 +57,6 @@ def announce(
     fixed = model.equilibrium.fixed_steps
     why = "" if spec.shots is None else f"{spec.shots} shots: "
     if fixed is not None:
-        progress.noted(f"{why}every solve takes {fixed} steps, without a test of convergence")
+        progress.noted(f"{why}every solve takes {plural(fixed, 'step')}, without a test of convergence")
     elif spec.shots is not None:
         progress.noted(f"{why}a solve ends where its residual cannot be told from their noise")

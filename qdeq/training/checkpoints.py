@@ -163,9 +163,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         CheckpointError: It is missing, truncated, damaged, or no checkpoint of this version of qdeq.
     """
     if not path.is_file():
-        there = sorted(file.stem for file in path.parent.glob("*.safetensors"))
-        known = f"there is: --checkpoint {', '.join(there)}" if there else "the run has not finished its first epoch"
-        raise CheckpointError(f"{path}: there is no such checkpoint; {known}\nTrain with `qdeq train` first.")
+        raise CheckpointError(f"{path}: there is no such checkpoint")
     try:
         with safe_open(path, framework="pt") as file:
             header = (file.metadata() or {}).get(_HEADER)

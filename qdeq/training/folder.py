@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qdeq.billing.budget import LEDGER_NAME
-from qdeq.errors import CheckpointError, SpecError, TrainingError
+from qdeq.errors import CheckpointError, SpecError, TrainingError, printable
 from qdeq.spec import ExperimentSpec, load_spec
 from qdeq.training.checkpoints import Checkpoint, load_checkpoint
 
 if sys.platform != "win32":
     import fcntl
 
+_NAMED = 5  # of several runs
 _LOCK = ".lock"
 _STATE = re.compile(r"step-\d+\.safetensors")
 
@@ -82,6 +83,11 @@ class RunFolder:
         """Whether there is a checkpoint to go on from."""
         return bool(self.states())
 
+    @property
+    def has_weights(self) -> bool:
+        """Whether there is any checkpoint."""
+        return self.resumable or self.checkpoint("best").is_file()
+
     def state(self, step: int) -> Path:
         """Return where the checkpoint with all that a run needs to go on from after ``step`` lies."""
         return self._checkpoints / f"step-{step:08d}.safetensors"
@@ -101,6 +107,31 @@ class RunFolder:
         if not re.fullmatch(r"best|last|step-\d+", which):
             raise CheckpointError(f"{which!r} names no checkpoint\nGive best, last, or one like step-00000120.")
         return self._checkpoints / f"{which}.safetensors"
+
+    def load(self, which: str) -> Checkpoint:
+        """Read a checkpoint by its name, as :meth:`checkpoint` has it.
+
+        Raises:
+            CheckpointError: It is not there, and the message says what is; or it is damaged.
+        """
+        path = self.checkpoint(which)
+        if path.is_file():
+            return load_checkpoint(path)
+        if there := sorted(file.stem for file in self._checkpoints.glob("*.safetensors")):
+            raise CheckpointError(f"{path}: there is no such checkpoint\nGive --checkpoint {' or '.join(there)}.")
+        if self.finished:
+            raise self.gone()
+        raise CheckpointError(
+            f"{path}: there is no such checkpoint; the run is unfinished and has none to look at\n"
+            f"Train it with qdeq train --resume {self.path} first."
+        )
+
+    def gone(self) -> CheckpointError:
+        """Return what is wrong with a finished run without a checkpoint."""
+        return CheckpointError(
+            f"{self.path}: the run is finished, but its checkpoints are gone (there is none in {self._checkpoints})\n"
+            f"Bring them back, or train again: qdeq train {self.spec} --out {self.path} --force"
+        )
 
     def newest(self, note: Callable[[str], None]) -> Checkpoint | None:
         """Return the newest checkpoint to go on from that is whole; None if there is none.
@@ -176,7 +207,7 @@ class RunFolder:
                 "Give another folder with --out DIR."
             )
         # a run that ended before its first checkpoint holds nothing to lose
-        if not force and (self.resumable or self.checkpoint("best").exists()):
+        if not force and (self.finished or self.has_weights):
             other = "" if self.finished else f"go on with it by qdeq train --resume {self.path}, "
             raise TrainingError(
                 f"{self.path}: already holds a run\n"
@@ -211,7 +242,12 @@ class RunFolder:
         """
         if not self.spec.is_file():
             what = "holds no qdeq run (no spec.yaml)" if self.path.is_dir() else "there is no such run"
-            raise CheckpointError(f"{self.path}: {what}\nGive the output folder of `qdeq train`, such as runs/digits.")
+            inside = sorted(str(file.parent) for file in self.path.glob(f"*/{self.spec.name}"))
+            remedy = "Give the output folder of `qdeq train`, such as runs/digits."
+            if inside:
+                more = f" and {len(inside) - _NAMED} more" if len(inside) > _NAMED else ""
+                remedy = f"Give a run that lies in it: {', '.join(map(printable, inside[:_NAMED]))}{more}."
+            raise CheckpointError(f"{self.path}: {what}\n{remedy}")
         try:
             return load_spec(self.spec)
         except SpecError as error:

@@ -40,6 +40,7 @@ class ImagePrediction:
             number of steps.
         status: How the solve ended, such as ``max_steps``; None for direct layers.
         residual: ``||f(y) - y||_2 / ||f(y)||_2`` at the state that the class rests on; None where it is not known.
+        blank: Whether all its pixels have the same value: then there is nothing to see, whatever the class.
         probabilities: Of all classes, in the order of ``class_names``.
     """
 
@@ -50,6 +51,7 @@ class ImagePrediction:
     converged: bool | None
     status: str | None
     residual: float | None
+    blank: bool
     probabilities: tuple[float | None, ...]
 
 
@@ -85,7 +87,7 @@ class RunPredictions:
         """Return a line for each image, with the probabilities of all classes behind it."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        columns = ("file", "index", "label", "probability", "converged", "status", "residual")
+        columns = ("file", "index", "label", "probability", "converged", "status", "residual", "blank")
         writer.writerow([*columns, *(f"p({name})" for name in self.class_names)])
         for image in self.images:
             writer.writerow([*(getattr(image, column) for column in columns), *image.probabilities])
@@ -114,16 +116,19 @@ def predict_run(
     spec, splits = run.spec, run.splits
     mean, std = splits.normalisation
     features_of = FeatureMap(size=spec.model.qubits, kind=spec.data.features, mean=mean, std=std)
-    places: list[tuple[str, int]] = []
+    places: list[tuple[str, int, bool]] = []
     features: list[Tensor] = []
     failed: dict[str, str] = {}
     for file in map(str, files):
         try:
-            features.append(features_of(read_images(file)))
+            read = read_images(file)
+            features.append(features_of(read))
         except DataError as error:
             failed[file] = str(error)
         else:
-            places += [(file, index) for index in range(len(features[-1]))]
+            channels = read.flatten(2)
+            blank = (channels.amin(dim=2) == channels.amax(dim=2)).all(dim=1).tolist()
+            places += [(file, index, same) for index, same in enumerate(blank)]
     with run.working():
         images = _predict(run.model, torch.cat(features), places, spec, splits.class_names) if features else []
     return RunPredictions(spec, run.checkpoint, splits.class_names, tuple(images), failed)
@@ -132,7 +137,7 @@ def predict_run(
 def _predict(
     model: QDEQClassifier,
     features: Tensor,
-    places: Sequence[tuple[str, int]],
+    places: Sequence[tuple[str, int, bool]],
     spec: ExperimentSpec,
     class_names: Sequence[str],
 ) -> list[ImagePrediction]:
@@ -142,12 +147,13 @@ def _predict(
     with torch.no_grad():
         for rows in torch.arange(len(features)).split(BATCH):
             found = model(features[rows].to(like), key=shot_key(spec, "evaluate", 0, rows))
-            for row, (file, index) in enumerate(places[int(rows[0]) : int(rows[-1]) + 1]):
-                images.append(_image(found, row, file, index, class_names))
+            for row, place in enumerate(places[int(rows[0]) : int(rows[-1]) + 1]):
+                images.append(_image(found, row, place, class_names))
     return images
 
 
-def _image(found: Prediction, row: int, file: str, index: int, class_names: Sequence[str]) -> ImagePrediction:
+def _image(found: Prediction, row: int, place: tuple[str, int, bool], class_names: Sequence[str]) -> ImagePrediction:
+    file, index, blank = place
     probabilities = found.logits[row].softmax(dim=0).tolist()
     best = int(found.logits[row].argmax())
     status, residual = found.equilibrium.status, found.equilibrium.relative_residual
@@ -160,5 +166,6 @@ def _image(found: Prediction, row: int, file: str, index: int, class_names: Sequ
         converged=None if ended in (None, int(Status.FIXED_STEPS)) else ended == Status.CONVERGED,
         status=None if ended is None else STATUS_NAMES[ended],
         residual=None if residual is None else finite(residual[row]),
+        blank=blank,
         probabilities=tuple(map(finite, probabilities)),
     )

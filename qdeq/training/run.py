@@ -7,10 +7,11 @@ from pathlib import Path
 
 from qdeq.billing.budget import Budget
 from qdeq.builders import build_data, build_model
-from qdeq.errors import CheckpointError
+from qdeq.errors import CheckpointError, plural
 from qdeq.spec import ExperimentSpec
-from qdeq.training.environment import check_device, check_tensorboard, cpu_threads
+from qdeq.training.environment import check_device, check_memory, check_tensorboard, cpu_threads
 from qdeq.training.folder import RunFolder
+from qdeq.training.log import read_log
 from qdeq.training.progress import Progress
 from qdeq.training.signals import terminable
 from qdeq.training.spending import prepare
@@ -36,8 +37,8 @@ def train(
         The final figures, which are those of the best checkpoint (lowest validation loss).
 
     Raises:
-        TrainingError: The folder is taken, the device or an extra is not there, the loss is not finite, or the disk
-            is full.
+        TrainingError: The folder is taken, the device or an extra is not there, a batch does not fit the memory, the
+            loss is not finite, or the disk is full.
         QdeqError: The data or the circuit cannot be had, or a solve failed under ``on_failure: raise``.
         BudgetError: The backend costs money, and the budget is missing or too small.
         BudgetReached: The next task would pass the budget; the last checkpoint was written.
@@ -54,7 +55,7 @@ def train(
 def resume(path: str | Path, *, budget: Budget | None = None, progress: Progress | None = None) -> RunSummary:
     """Go on with a run from its newest whole checkpoint; on one machine it ends bit for bit as if never cut short.
 
-    A run that has no checkpoint yet begins again; one that is finished stays as it is.
+    A run without a checkpoint to go on from begins again, with a warning; one that is finished stays as it is.
 
     Args:
         path: The run's folder.
@@ -65,7 +66,8 @@ def resume(path: str | Path, *, budget: Budget | None = None, progress: Progress
         The final figures.
 
     Raises:
-        CheckpointError: There is no run, or its checkpoint is another experiment's or trained on other images.
+        CheckpointError: There is no run, or its checkpoint is another experiment's or trained on other images; or it
+            is finished, and its checkpoints are gone.
         TrainingError: Another process is writing the run; and as :func:`train`.
     """
     folder = RunFolder(Path(path))
@@ -74,6 +76,8 @@ def resume(path: str | Path, *, budget: Budget | None = None, progress: Progress
         spec = spec.model_copy(update={"budget": budget})
     progress = progress or Progress()
     if folder.finished:
+        if not folder.has_weights:
+            raise folder.gone()
         summary = RunSummary.read(folder.summary)
         if summary.spec_hash != spec.content_hash:
             raise CheckpointError(
@@ -107,6 +111,7 @@ def _run(
     if team.leads:
         team.wait()
     model = build_model(spec, len(splits.class_names))
+    check_memory(spec, model, min(spec.training.batch_size, len(splits.train.labels)) // team.size)
     purchase = prepare(spec, model, splits, folder.ledger)
     with ExitStack() as stack:
         stack.enter_context(terminable())
@@ -114,6 +119,8 @@ def _run(
         if team.leads:
             stack.enter_context(folder.writing())
             saved = folder.newest(progress.noted) if go_on else None
+            if go_on and saved is None:
+                progress.noted(f"warning: {folder.path}: starts from the beginning: {_why_anew(folder)}")
             if saved is None:
                 folder.create(given, force=force or go_on)
         team.wait()
@@ -126,6 +133,15 @@ def _run(
         if saved is not None:
             trainer.resume(saved)
             progress.noted(f"goes on from {saved.path}, after step {saved.info.step:,}")
-        elif go_on:
-            progress.noted(f"{folder.path}: has no checkpoint yet, and begins again")
         return trainer.run()
+
+
+def _why_anew(folder: RunFolder) -> str:
+    """Return why a run that was asked to go on cannot: it has no checkpoint, or had some, as its log tells."""
+    try:
+        made = [record["step"] for record in read_log(folder.metrics)] if folder.metrics.is_file() else []
+    except CheckpointError:
+        made = []
+    if not made:
+        return "it ended before its first checkpoint"
+    return f"of the {plural(made[-1], 'step')} in its log no whole checkpoint is left to go on from"

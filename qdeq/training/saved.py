@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from qdeq.builders import build_data, build_model
 from qdeq.data import FeatureSplits
 from qdeq.spec import ExperimentSpec
-from qdeq.training.checkpoints import Checkpoint, load_checkpoint
+from qdeq.training.checkpoints import Checkpoint
 from qdeq.training.environment import check_device, cpu_threads
 from qdeq.training.folder import RunFolder
 from qdeq.training.spending import prepare
@@ -65,7 +65,7 @@ def load_run(
     spec = folder.load_spec()
     if device is not None:
         spec = spec.model_copy(update={"training": spec.training.model_copy(update={"device": device})})
-    saved = load_checkpoint(folder.checkpoint(checkpoint))
+    saved = folder.load(checkpoint)
     saved.check_spec(spec)
     check_device(spec.training.device)
     splits = build_data(spec)

@@ -11,7 +11,7 @@ import torch
 
 from qdeq._version import __version__
 from qdeq.data import FeatureSplits
-from qdeq.errors import BudgetReached, ConvergenceError, TrainingError
+from qdeq.errors import BudgetReached, ConvergenceError, TrainingError, plural
 from qdeq.reports.plots.curves import draw_curves
 from qdeq.reports.plots.style import save_figure
 from qdeq.seeds import torch_generator
@@ -121,7 +121,7 @@ class Trainer:
                 kind, what = TrainingInterrupted, "interrupted"
                 if isinstance(interrupt, Terminated):
                     kind, what = TrainingTerminated, "terminated"
-                done = f"{what} after step {self.state.step} ({self.state.epoch} epochs done)"
+                done = f"{what} after step {self.state.step} ({plural(self.state.epoch, 'epoch')} done)"
                 raise kind(f"{done}\n{self._recorder.kept()}") from interrupt
 
     def _train_epoch(self, epoch: int) -> None:

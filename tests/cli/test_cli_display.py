@@ -97,3 +97,23 @@ def test_the_bar_leaves_nothing_but_the_notes(width):
     screen = Screen(width)
     screen.write(console.file.getvalue())
     assert "".join(screen.rows).split() == ["a", "note"]
+
+
+def step(number):
+    return StepRecord(number, 1, 1, FIGURES, None, 0.1, 1e-7, 0, 12.345)
+
+
+def test_a_step_has_a_line_where_nothing_was_written_for_long(monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr("qdeq.reports.live.runs.time.monotonic", lambda: clock[0])
+    console = Console(file=io.StringIO(), width=100)
+    display = LineDisplay(console)
+    display.started(Plan("x", 1, 1200, 1200, 0))
+    for number, now in enumerate((114.9, 115.1, 129.0, 130.2), 1):
+        clock[0] = now
+        display.stepped(step(number))
+    assert console.file.getvalue().splitlines() == [
+        "x: 1 epoch, 1,200 steps",
+        "epoch 1, step 2 of 1,200: loss 0.500, 12.35 s a step",
+        "epoch 1, step 4 of 1,200: loss 0.500, 12.35 s a step",
+    ]

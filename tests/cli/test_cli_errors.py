@@ -26,6 +26,8 @@ BAD = {
     "register too large": ("model.qubits=25", ["tiny.yaml: model.qubits", "24"]),
     "no assignment": ("training.epochs", ["--set training.epochs", "KEY.KEY=VALUE"]),
     "path through a number": ("training.epochs.x=1", ["--set", "mapping"]),
+    "key of a section": ("qubits=5", ["tiny.yaml: qubits", "Did you mean 'model.qubits'?", "from --set qubits=5"]),
+    "one qubit": ("model.qubits=1", ["tiny.yaml: model.qubits: ", "equal to 2, not 1", "(from --set model.qubits=1)"]),
     "yaml that is not": ("training={", ["--set", "not valid YAML"]),
     "missing data file": ("data.dataset={name: npz, path: gone.npz}", ["tiny.yaml: data", "gone.npz", "not found"]),
 }
@@ -96,9 +98,10 @@ def test_resume_and_a_config_exclude_each_other(qdeq):
 
 
 def test_bad_shorthands(qdeq):
-    refused(qdeq("train", "tiny.yaml", "--solver", "andersen", code=2), "Did you mean 'anderson'?")
-    refused(qdeq("train", "tiny.yaml", "--backend", "trch", code=2), "Did you mean 'torch'?")
-    refused(qdeq("train", "tiny.yaml", "--device", "gpu", code=2), "training.device", "gpu")
+    solver = "Did you mean 'anderson'? (from --solver andersen)"
+    refused(qdeq("train", "tiny.yaml", "--solver", "andersen", code=2), solver)
+    refused(qdeq("train", "tiny.yaml", "--backend", "trch", code=2), "Did you mean 'torch'? (from --backend trch)")
+    refused(qdeq("train", "tiny.yaml", "--device", "gpu", code=2), "training.device", "gpu", "(from --device gpu)")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
@@ -114,6 +117,11 @@ def test_cuda_that_is_not_there(qdeq):
         ("- a list\n", "expected a mapping"),
         ("seed: 1\nseed: 2\n", "stands twice"),
         ("\xff\xfe", "cannot be read"),
+        (
+            "model:\n\tqubits: 4\n",
+            "line 2: not valid YAML: there is a tab; YAML is indented with spaces, and tabs are not",
+        ),
+        ("", "is empty"),
     ],
 )
 def test_bad_file(qdeq, tmp_path, content, expected):
@@ -150,7 +158,7 @@ def test_force_does_not_destroy_a_run_for_an_experiment_that_cannot_run(qdeq, tm
 
 def test_bad_runs(qdeq, tmp_path):
     refused(qdeq("eval", "nowhere", code=2), "nowhere: there is no such run", "qdeq train")
-    refused(qdeq("eval", ".", code=2), "holds no qdeq run")
+    refused(qdeq("eval", ".", code=2), "holds no qdeq run", "Give the output folder of `qdeq train`")
     qdeq("train", "tiny.yaml", "-q", "--out", "mine")
     best = tmp_path / "mine/checkpoints/best.safetensors"
     content = best.read_bytes()
@@ -164,6 +172,48 @@ def test_bad_runs(qdeq, tmp_path):
     refused(qdeq("eval", "mine", "--checkpoint", "last", code=2), "another experiment")
     spec.write_text("nonsense: 1\n")
     refused(qdeq("eval", "mine", "--checkpoint", "last", code=2), "spec.yaml", "nonsense")
+
+
+def test_a_folder_of_runs_names_them(qdeq, tmp_path):
+    for name in "bcadefg":
+        (tmp_path / "all" / name).mkdir(parents=True)
+        (tmp_path / "all" / name / "spec.yaml").touch()
+    (tmp_path / "all/other").mkdir()
+    for command in ("report", "eval"):
+        result = qdeq(command, "all", code=2)
+        refused(result, "all: holds no qdeq run")
+        named = "Give a run that lies in it: all/a, all/b, all/c, all/d, all/e and 2 more."
+        assert result.stderr.splitlines()[1] == named
+
+
+def test_labels_that_are_words_are_to_be_numbered(qdeq, tmp_path):
+    labels = np.array(["cat", "dog"] * 15)
+    np.savez(tmp_path / "mine.npz", images=np.zeros((30, 8, 8), np.uint8), labels=labels)
+    result = qdeq("train", "tiny.yaml", "--set", "data.dataset={name: npz, path: mine.npz}", code=2)
+    refused(result, "labels is <U3 of shape [30]", "numpy.unique(labels, return_inverse=True)")
+
+
+def test_a_data_folder_that_does_not_exist_is_not_made(qdeq, tmp_path, monkeypatch):
+    monkeypatch.setenv("QDEQ_DATA", str(tmp_path / "gone"))
+    line = ("train", "tiny.yaml", "--set", "data.dataset=mnist")
+    refused(qdeq(*line, code=2), f"QDEQ_DATA names {tmp_path / 'gone'}, which does not exist", "that holds mnist/")
+    assert not (tmp_path / "gone").exists()
+    (tmp_path / "gone").touch()
+    refused(qdeq(*line, code=2), "which is no folder")
+
+
+def test_a_batch_that_cannot_fit_the_memory_is_refused_before_the_run(qdeq, monkeypatch):
+    """2^8 amplitudes of 8 bytes are 2 KiB an image; 16 images are 32 KiB, and four times that is needed at least."""
+    line = ("train", "tiny.yaml", "-q", "--set", "model.qubits=8", "--set", "data.limit=20")
+    angles = ("--set", "model.encoding=angle")
+    monkeypatch.setattr("qdeq.training.environment.physical_memory", lambda: 4 * 32 * 1024 - 1)
+    result = qdeq(*line, *angles, "--out", "out", code=2)
+    refused(result, "the states of 16 images on 8 qubits", "Lower training.batch_size (15 at most), or model.qubits.")
+    refused(qdeq(*line, *angles, "--set", "training.precision=float64", code=2), "batch_size (7 at most)")
+    qdeq(*line, *angles, "--set", "training.batch_size=15", "--out", "smaller")
+    qdeq(*line, "--set", "model.encoding=amplitude", "--out", "compiled")  # no state of an image is ever made
+    monkeypatch.setattr("qdeq.training.environment.physical_memory", lambda: None)
+    qdeq(*line, *angles, "--out", "unknown")
 
 
 def test_debug_shows_the_traceback_and_the_message(qdeq):

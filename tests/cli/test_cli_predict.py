@@ -116,13 +116,28 @@ def test_table_and_csv_have_the_same_rows(qdeq, run):
     np.save("stack.npy", IMAGES[:2])
     text = qdeq("predict", run, "stack.npy").stdout
     rows = list(csv.DictReader(io.StringIO(qdeq("predict", run, "stack.npy", "--csv").stdout)))
-    assert list(rows[0])[:7] == ["file", "index", "label", "probability", "converged", "status", "residual"]
+    columns = ["file", "index", "label", "probability", "converged", "status", "residual", "blank"]
+    assert list(rows[0])[:8] == columns
     for number, row in enumerate(rows):
         line = next(line for line in text.splitlines() if line.startswith(f"stack.npy[{number}]"))
         assert f"{100 * float(row['probability']):.1f} %" in line
         assert line.split()[1] == row["label"]
         assert sum(float(row[f"p({label})"]) for label in "012") == pytest.approx(1, abs=SINGLE)
     assert "Leave one of them out" in qdeq("predict", run, "stack.npy", "--csv", "--json", code=2).stderr
+
+
+def test_blank_images_are_said_to_be_blank(qdeq, run):
+    red = np.zeros((1, 12, 12, 3), np.uint8)
+    red[..., 0] = 200
+    np.save("red.npy", red)
+    np.save("stack.npy", np.stack([IMAGES[0], np.full((12, 12), 255, np.uint8)]))
+    text = qdeq("predict", run, "stack.npy", "red.npy").stdout
+    assert [line for line in text.splitlines() if line.startswith("note: ")] == [
+        "note: stack.npy[1] is blank: all its pixels are equal",
+        "note: red.npy is blank: all its pixels are equal",
+    ]
+    rows = json.loads(qdeq("predict", run, "stack.npy", "red.npy", "--json").stdout)["images"]
+    assert [row["blank"] for row in rows] == [False, True, True]
 
 
 def test_a_solve_that_fails_is_said_to_have_failed(qdeq, tmp_path, run):

@@ -108,7 +108,7 @@ def test_a_pipe_gets_plain_text_whatever_the_environment_says(tmp_path):
     assert result.returncode == 0, result.stderr
     assert "\x1b" not in result.stdout + result.stderr
     assert result.stderr == ""
-    assert result.stdout.startswith("tiny: 1 epochs, 4 steps\ndata: digits, ")
+    assert result.stdout.startswith("tiny: 1 epoch, 4 steps\ndata: digits, ")
 
 
 def test_help_imports_nothing_heavy():
@@ -122,3 +122,16 @@ def test_a_long_path_is_not_cut(qdeq, tmp_path):
     folder = "runs/" + "long" * 30
     assert f"  {folder}/checkpoints/best.safetensors\n" in qdeq("train", "tiny.yaml", "--out", folder).stdout
     assert f"file: {folder}/checkpoints/best.safetensors\n" in qdeq("eval", folder).stdout
+
+
+def test_the_end_says_what_to_do_next(qdeq):
+    assert qdeq("train", "tiny.yaml", "--out", "my runs/a").stdout.splitlines()[-1] == (
+        "next: qdeq report 'my runs/a' --open"
+    )
+    assert "next:" not in qdeq("train", "tiny.yaml", "--json").output
+
+
+def test_a_batch_larger_than_the_training_set_is_noted(qdeq):
+    note = "training.batch_size is 1,000: a batch is all 60 training images\n"
+    assert note in qdeq("train", "tiny.yaml", "--set", "training.batch_size=1000").stdout
+    assert "a batch is all" not in qdeq("train", "tiny.yaml", "--force", "--set", "training.batch_size=60").stdout

@@ -23,7 +23,7 @@ def experiment(tmp_path, braket_env, monkeypatch):
 
 
 def estimated(*arguments):
-    (found,) = json.loads(run("estimate", *arguments, "--json").stdout)
+    (found,) = json.loads(run("estimate", *arguments, "--json").stdout)["estimates"]
     return found, found["bills"][found["execution"]]["total"]
 
 
@@ -169,6 +169,7 @@ def test_an_estimate_needs_no_network_and_no_credentials(experiment, monkeypatch
     tasks = total["most"]["tasks"]
     assert total["most"]["usd_most"] == total["least"]["usd_least"] == pytest.approx(tasks * (0.30 + 100 * 0.08))
     several = json.loads(run("estimate", experiment, "--backends", "torch,braket-sv1,cirq", "--json").stdout)
+    several = several["estimates"]
     assert [each["backend"] for each in several] == ["torch", "braket-sv1", "cirq"]
     assert [bool(each["bills"]) for each in several] == [False, True, False]
     assert found["device"] == forte.removeprefix("braket:")
@@ -177,7 +178,9 @@ def test_an_estimate_needs_no_network_and_no_credentials(experiment, monkeypatch
 def test_the_ledger_lists_and_sums(experiment, tmp_path, braket_env):
     arguments = [experiment, *sets(backend=QUICK, budget__max_usd=5, solver__fixed_steps=1, training__epochs=1)]
     run("train", *arguments, "--out", "run", "-q")
-    rows = json.loads(run("ledger", "run", "--json").stdout)
+    found = json.loads(run("ledger", "run", "--json").stdout)
+    assert (found["format_version"], found["file"]) == (1, "run/ledger.sqlite")
+    rows = found["entries"]
     assert sum(row["cost"] for row in rows) == pytest.approx(braket_env.bill()["usd"])
     assert {row["arn"] for row in rows} == {task["arn"] for task in braket_env.tasks()}
     assert {row["token"] for row in rows} == {task["token"] for task in braket_env.tasks()}

@@ -54,7 +54,7 @@ def test_a_run_before_its_first_checkpoint(copied):
     missing, sections = told(copied)
     assert "the run has made no step" in missing
     assert "0 of 2 epochs" in missing
-    assert "has not finished its first epoch" in missing
+    assert "the run is unfinished and has none to look at" in missing
     assert sections == ALWAYS
     assert "There are no test figures yet" in page_of(copied.path)
 

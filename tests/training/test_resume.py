@@ -174,11 +174,25 @@ def test_a_run_without_a_checkpoint_begins_again_and_a_finished_one_stays(finish
     shutil.copy(whole / "spec.yaml", tmp_path / "young")
     watcher = CutShort()
     resume(tmp_path / "young", progress=watcher)
-    assert any("begins again" in note for note in watcher.notes)
+    (note,) = [note for note in watcher.notes if note.startswith("warning: ")]
+    assert note.endswith("starts from the beginning: it ended before its first checkpoint")
     assert differences(whole, tmp_path / "young") == []
     before = {path: path.read_bytes() for path in whole.rglob("*") if path.is_file()}
     assert resume(whole) == summary
     assert {path: path.read_bytes() for path in whole.rglob("*") if path.is_file()} == before
+
+
+def test_a_run_that_lost_its_checkpoints_begins_again_and_says_what_is_lost(finished, tmp_path):
+    _, _, whole = finished
+    cut_short(tiny_spec(), tmp_path / "cut", 6)
+    shutil.rmtree(tmp_path / "cut/checkpoints")
+    watcher = CutShort()
+    resume(tmp_path / "cut", progress=watcher)
+    (note,) = [note for note in watcher.notes if note.startswith("warning: ")]
+    assert note.endswith(
+        "starts from the beginning: of the 5 steps in its log no whole checkpoint is left to go on from"
+    )
+    assert differences(whole, tmp_path / "cut") == []
 
 
 def test_nothing_to_go_on_with_is_refused(tmp_path):

@@ -1,6 +1,7 @@
 """Checkpoints: exact there and back, and refused where anything is wrong with them."""
 
 import json
+import shutil
 import struct
 
 import pytest
@@ -10,7 +11,15 @@ from tiny_runs import tiny_spec
 
 from qdeq.builders import build_model
 from qdeq.errors import CheckpointError
-from qdeq.training import CheckpointInfo, evaluate_run, load_checkpoint, model_tensors, save_checkpoint, train
+from qdeq.training import (
+    CheckpointInfo,
+    RunFolder,
+    evaluate_run,
+    load_checkpoint,
+    model_tensors,
+    save_checkpoint,
+    train,
+)
 
 INFO = CheckpointInfo(step=7, epoch=2, validation_loss=0.123456789012345678, spec_hash="ab" * 32)
 
@@ -106,9 +115,14 @@ def test_wrong_shapes_and_missing_tensors_are_named(saved):
         load_checkpoint(saved).restore(double)
 
 
-def test_missing_checkpoint_says_which_ones_there_are(saved):
-    with pytest.raises(CheckpointError, match="--checkpoint best"):
+def test_missing_checkpoint_says_which_ones_there_are(saved, tmp_path):
+    with pytest.raises(CheckpointError, match=r"last.safetensors: there is no such checkpoint"):
         load_checkpoint(saved.with_name("last.safetensors"))
+    folder = RunFolder(tmp_path / "run")
+    (tmp_path / "run/checkpoints").mkdir(parents=True)
+    shutil.copy(saved, folder.checkpoint("best"))
+    with pytest.raises(CheckpointError, match="Give --checkpoint best"):
+        folder.load("last")
 
 
 def test_failed_write_keeps_the_old_file(model, saved, monkeypatch):

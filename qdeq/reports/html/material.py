@@ -24,7 +24,7 @@ from qdeq.errors import CheckpointError, QdeqError, printable
 from qdeq.reports.html.images import pictures_of
 from qdeq.reports.html.solves import TestSolves, solve_test
 from qdeq.spec import ExperimentSpec
-from qdeq.training.checkpoints import Checkpoint, load_checkpoint
+from qdeq.training.checkpoints import Checkpoint
 from qdeq.training.environment import check_device
 from qdeq.training.folder import RunFolder
 from qdeq.training.log import read_log
@@ -110,7 +110,7 @@ def gather(path: Path, label: str, *, checkpoint: str = "best", samples: int | N
     _read_summary(run, folder)
     _read_ledger(run, folder)
     try:
-        run.checkpoint = load_checkpoint(folder.checkpoint(checkpoint))
+        run.checkpoint = folder.load(checkpoint)
     except CheckpointError as error:
         if checkpoint != "best":
             raise

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 from rich.text import Text
 
+from qdeq.errors import plural
 from qdeq.reports.tables import number, percent, residual
 from qdeq.training.progress import Plan, Progress
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 LINE_SECONDS = 3.0
 """Without a terminal, at most one line in so many seconds, but always the first and the last epoch."""
+
+SILENT_SECONDS = 15.0
+"""After so long without a line, the next step has one: an epoch of a large register takes minutes."""
 
 RECORDED = ("CI", "JPY_PARENT_PID")
 """Environment variables of continuous integration and of Jupyter's kernels. Both may hand out a terminal, as ``!qdeq``
@@ -46,13 +50,16 @@ class LineDisplay(Progress):
 
     Args:
         console: Where to write.
-        seconds: Least time between two lines.
+        seconds: Least time between two epochs' lines.
+        silent_seconds: Time without a line, after which the next step has one.
     """
 
-    def __init__(self, console: Console, seconds: float = LINE_SECONDS) -> None:
+    def __init__(self, console: Console, seconds: float = LINE_SECONDS, silent_seconds: float = SILENT_SECONDS) -> None:
         self._console = console
         self._seconds = seconds
+        self._silent_seconds = silent_seconds
         self._written = 0.0
+        self._printed = time.monotonic()
         self._plan: Plan | None = None
 
     def started(self, plan: Plan) -> None:
@@ -60,7 +67,14 @@ class LineDisplay(Progress):
         self._plan = plan
         warm = f", the first {plan.warmup_steps:,} of them warm-up" if plan.warmup_steps else ""
         done = f", {plan.done:,} of them done before" if plan.done else ""
-        self._print(f"{plan.name}: {plan.epochs} epochs, {plan.steps:,} steps{warm}{done}")
+        self._print(f"{plan.name}: {plural(plan.epochs, 'epoch')}, {plural(plan.steps, 'step')}{warm}{done}")
+
+    def stepped(self, record: StepRecord) -> None:
+        """Write the step, if nothing was written for long."""
+        if time.monotonic() - self._printed >= self._silent_seconds:
+            of = f" of {self._plan.steps:,}" if self._plan else ""
+            loss = number(record.metrics.loss, ".3f")
+            self._print(f"epoch {record.epoch}, step {record.step:,}{of}: loss {loss}, {record.seconds:.2f} s a step")
 
     def finished_epoch(self, record: EpochRecord) -> None:
         """Write the epoch, if it is time."""
@@ -74,6 +88,7 @@ class LineDisplay(Progress):
         self._print(message)
 
     def _print(self, line: str) -> None:
+        self._printed = time.monotonic()
         self._console.print(line, soft_wrap=True, markup=False, highlight=False)
 
 

@@ -10,6 +10,7 @@ from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.text import Text
 
+from qdeq.errors import plural
 from qdeq.reports.live.runs import can_move
 from qdeq.reports.tables import percent
 from qdeq.sweeps.cells import Cell
@@ -41,7 +42,7 @@ class SweepLines(SweepProgress):
         """Say how much there is to do."""
         self._done, self._cells = plan.finished, plan.cells
         before = f", {plan.finished} of them finished before" if plan.finished else ""
-        self._print(f"{plan.name}: {plan.cells} cells{before}; {plan.workers} at a time")
+        self._print(f"{plan.name}: {plural(plan.cells, 'cell')}{before}; {plan.workers} at a time")
 
     def ended(self, result: CellResult) -> None:
         """Write the cell."""
@@ -97,7 +98,7 @@ class LiveSweepDisplay(SweepLines):
         self._bar.update(
             self._task,
             completed=self._done + sum(self._running.values()),
-            description=f"{self._done} of {self._cells} cells",
+            description=f"{self._done} of {plural(self._cells, 'cell')}",
         )
 
     def _render(self) -> Group:
