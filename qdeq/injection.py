@@ -11,9 +11,20 @@ from typing import Any
 
 from torch import Tensor
 
+from qdeq.errors import CircuitError
+
 
 def upsample(y: Tensor, size: int) -> Tensor:
-    """Return ``W y``: each of the n entries of ``y [B, n]`` repeated ``size / n`` times in a row, ``[B, size]``."""
+    """Return ``W y``: each of the n entries of ``y [B, n]`` repeated ``size / n`` times in a row, ``[B, size]``.
+
+    Raises:
+        CircuitError: ``size`` is no multiple of n.
+    """
+    if size % y.shape[1]:
+        raise CircuitError(
+            f"a state of {y.shape[1]} entries cannot be fed back into {size} features\n"
+            "The number of features has to be a multiple of the state's entries."
+        )
     return y.repeat_interleave(size // y.shape[1], dim=1)
 
 

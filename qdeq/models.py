@@ -17,7 +17,7 @@ from qdeq.equilibrium import Equilibrated, Equilibrium
 from qdeq.errors import CircuitError
 from qdeq.injection import upsample
 from qdeq.jacobians import jacobian
-from qdeq.observables import Observable, Z
+from qdeq.observables import Observable, Z, check_observables
 from qdeq.seeds import Share, draw_seed, torch_generator
 
 
@@ -29,6 +29,9 @@ class QuantumFunction:
         circuit: The circuit.
         observables: What to measure; Z on every qubit by default.
         backend: What runs it, by name or as an object.
+
+    Raises:
+        CircuitError: An observable outside the register.
     """
 
     circuit: Circuit
@@ -37,6 +40,7 @@ class QuantumFunction:
 
     def __post_init__(self) -> None:
         chosen = tuple(self.observables) or tuple(Z(qubit) for qubit in range(self.circuit.num_qubits))
+        check_observables(chosen, self.circuit.num_qubits)
         object.__setattr__(self, "observables", chosen)
         object.__setattr__(self, "backend", get_backend(self.backend))
 

@@ -132,7 +132,8 @@ def explain_options(what: str, plugin: Any, invalid: ValidationError) -> str:
     for item in invalid.errors(include_url=False):
         option = ".".join(map(str, item["loc"]))
         if item["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-            problems.append(f"unknown option {option!r}.{did_you_mean(option, allowed)}")
+            guess = did_you_mean(option, allowed)
+            problems.append(f"unknown option {option!r}" + (f".{guess}" if guess else ""))
         elif item["type"] == "unexpected_positional_argument":
             problems.append(f"options are given by name, not as {item['input']!r} alone")
         elif item["type"].startswith("missing"):

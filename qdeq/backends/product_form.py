@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from qdeq.backends.function import FrozenFunction, check_inputs
+from qdeq.errors import CircuitError
 from qdeq.injection import upsample_transposed
 
 
@@ -215,6 +216,8 @@ class _InjectedProduct:
         self._slope = slope
 
     def __call__(self, y: Tensor, angles: Tensor) -> Tensor:
+        if y.shape[1] != len(self._slope):
+            raise CircuitError(f"the state has {len(self._slope)} entries a sample, not {y.shape[1]}")
         return self._form.at_angles(torch.addmm(angles, y, self._slope))
 
     def jacobian(self, y: Tensor, angles: Tensor, *, create_graph: bool = False) -> Tensor:

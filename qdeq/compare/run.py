@@ -168,6 +168,13 @@ def _notes(spec: ExperimentSpec, judge: ExactJudge | ShotJudge, results: Sequenc
         notes.append(f"Here every solve takes {plural(steps, 'step')}, without a test of convergence.")
     elif spec.shots is not None:
         notes.append("Under shots a solve ends where its residual cannot be told from their noise (limited by noise).")
+    native = judge.native.measured
+    failed = 0 if native.cost.converged is None else len(native.state) - native.cost.converged
+    if failed and spec.shots is None:
+        notes.append(
+            f"Natively, {failed} of {plural(len(native.state), 'solve')} did not converge: what follows from their "
+            "equilibria (y*, losses) is compared no closer than they got, and says little."
+        )
     if judge.override is not None:
         unit = "" if spec.shots is None else " standard errors"
         notes.append(f"Every quantity has the tolerance {judge.override:g}{unit} that was asked for.")

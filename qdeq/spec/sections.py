@@ -32,6 +32,14 @@ class DataSpec(Section):
     validation_fraction: float = Field(0.2, gt=0, lt=1, description="Part of the training images kept for validation.")
     limit: Positive | None = Field(None, description="At most so many training images; null for all.")
 
+    @model_validator(mode="after")
+    def _distinct(self) -> DataSpec:
+        listed = self.classes or []
+        for label in listed:
+            if listed.count(label) > 1:
+                raise ValueError(f"classes: {label} is listed twice")
+        return self
+
 
 class ModelSpec(Section):
     """The circuit, and what is done with it."""

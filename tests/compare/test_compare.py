@@ -41,6 +41,13 @@ def test_ways_through_one_simulator_agree(digits, encoding):
     assert shifted["training_step"] > shifted["solve"] > 3
 
 
+def test_solves_that_end_early_are_named(digits):
+    told = "Natively, 3 of 3 solves did not converge"
+    cut = compare(digits(solver={"name": "broyden", "max_steps": 1}), ["torch", CIRCUITS], samples=3)
+    assert any(note.startswith(told) for note in cut.notes)
+    assert not any("did not converge" in note for note in compare(digits(), ["torch", CIRCUITS], samples=3).notes)
+
+
 @pytest.mark.parametrize(
     ("backend", "names"),
     [

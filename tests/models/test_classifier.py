@@ -11,7 +11,7 @@ from qdeq.equilibrium import Equilibrium
 from qdeq.errors import CircuitError
 from qdeq.injection import upsample, upsample_transposed
 from qdeq.jacobians import jacobian
-from qdeq.library import amplitude_encoder, paper_angle_encoder, paper_ansatz
+from qdeq.library import amplitude_encoder, angle_encoder, hardware_efficient, paper_angle_encoder, paper_ansatz
 from qdeq.models import QDEQClassifier, QuantumFunction
 from qdeq.observables import X, Z
 from qdeq.solvers import Broyden
@@ -33,6 +33,27 @@ def features(count=3):
 def test_up_sampling_repeats_each_entry_in_a_row():
     y = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
     assert upsample(y, 6).tolist() == [[1, 1, 1, 2, 2, 2], [3, 3, 3, 4, 4, 4]]
+
+
+@pytest.mark.parametrize("encoder", [angle_encoder(2), amplitude_encoder(2)])
+def test_a_state_that_cannot_be_fed_back_is_named(encoder):
+    function = QuantumFunction(encoder + hardware_efficient(2))
+    frozen = function.at(torch.zeros(function.circuit.num_weights))
+    f, rows = frozen.inject(torch.randn(3, 5), 1.0, 2)
+    with pytest.raises(CircuitError, match="2 entries cannot be fed back into 5 features"):
+        f(torch.zeros(3, 2), *rows)
+
+
+def test_a_state_of_another_size_is_named():
+    function = QuantumFunction(angle_encoder(2) + hardware_efficient(2))
+    f, rows = function.at(torch.zeros(function.circuit.num_weights)).inject(torch.randn(3, 4), 1.0, 2)
+    with pytest.raises(CircuitError, match="the state has 2 entries a sample, not 3"):
+        f(torch.zeros(3, 3), *rows)
+
+
+def test_an_observable_outside_the_register_is_refused_at_once():
+    with pytest.raises(CircuitError, match="qubits run from 0 to 1"):
+        QuantumFunction(hardware_efficient(2), (Z(7),))
 
 
 def test_the_transposed_map_is_the_transpose():

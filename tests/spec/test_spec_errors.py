@@ -56,6 +56,7 @@ def refused(tmp_path):
         ("model: 7", "model", "not 7"),
         ("model: null", "model", "not None"),
         ("data: {classes: [3]}", "data.classes", "at least 2"),
+        ("data: {classes: [0, 3, 0]}", "data", "classes: 0 is listed twice"),
         ("data: {classes: [0, two]}", "data.classes.1", "not 'two'"),
         ("data: {validation_fraction: 1}", "data.validation_fraction", "less than 1"),
         ("training: {epochs: 0}", "training.epochs", "greater than or equal to 1"),
