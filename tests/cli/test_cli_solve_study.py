@@ -16,7 +16,7 @@ def test_a_file_gives_tables_and_files(qdeq, tmp_path):
     result = qdeq("solve-study", "tiny.yaml", *QUICK, "--out", "out/here")
     text = " ".join(result.stdout.split())
     assert "tiny: 6 test images of digits, 4 qubits, amplitude, torch, float32; weights: untrained, seed 0" in text
-    for words in ("rtol 0.0001, atol 1e-06, 50 steps", "broyden", "naive", "0.01", "DIRECT (1 layers)"):
+    for words in ("rtol 0.0001, atol 1e-06, 50 steps", "broyden", "naive", "0.01", "DIRECT (1 layer)"):
         assert words in text
     assert not result.stderr
 
