@@ -72,7 +72,7 @@ def test_a_mapping_carries_options_and_is_not_changed(tmp_path, write_mnist):
             {"name": "mnist", "rot": "x"},
             r"'mnist': unknown option 'rot'\. Did you mean 'root'\?\nIts options are: root, download",
         ),
-        ({"name": "digits", "root": "x"}, r"'digits': unknown option 'root'\.\nIts options are: none"),
+        ({"name": "digits", "root": "x"}, r"'digits': unknown option 'root'\nIts options are: none"),
         (
             {"name": "mnist", "download": "perhaps"},
             "'mnist': download: .* not 'perhaps'\nIts options are: root, download",

@@ -89,7 +89,7 @@ def test_the_table_has_every_solver_of_ours():
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"stop_mode": "rel"}, "unknown option 'stop_mode'."),
+        ({"stop_mode": "rel"}, "unknown option 'stop_mode'"),
         ({"max_step": 3}, "unknown option 'max_step'. Did you mean 'max_steps'?"),
         ({"max_steps": -1}, "max_steps: input should be greater than or equal to 0, not -1"),
         ({"rtol": math.nan}, "rtol: input should be a finite number, not nan"),
