@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from qdeq.data import load_dataset, prepare
     from qdeq.equilibrium import Equilibrated, Equilibrium
     from qdeq.errors import ConvergenceWarning, QdeqError
+    from qdeq.functions import Function, Wrapper
     from qdeq.injection import InjectedFunction, upsample
     from qdeq.models import Prediction, QDEQClassifier, QuantumFunction
     from qdeq.noise import NoiseModel
@@ -71,6 +72,7 @@ _MODULE_OF = {
         "qdeq.data": ("load_dataset", "prepare"),
         "qdeq.equilibrium": ("Equilibrated", "Equilibrium"),
         "qdeq.errors": ("ConvergenceWarning", "QdeqError"),
+        "qdeq.functions": ("Function", "Wrapper"),
         "qdeq.injection": ("InjectedFunction", "upsample"),
         "qdeq.models": ("Prediction", "QDEQClassifier", "QuantumFunction"),
         "qdeq.noise": ("NoiseModel",),
@@ -111,6 +113,7 @@ __all__ = [
     "Equilibrium",
     "ExperimentSpec",
     "Fallback",
+    "Function",
     "Gate",
     "GmresAdjoint",
     "InjectedFunction",
@@ -136,6 +139,7 @@ __all__ = [
     "Status",
     "UnrolledAdjoint",
     "Weight",
+    "Wrapper",
     "X",
     "Y",
     "Z",

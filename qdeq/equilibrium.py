@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from dataclasses import replace
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
 
 from qdeq.adjoints import Adjoint, AdjointRecord, DenseAdjoint, SolverPath, UnrolledAdjoint, attach
-from qdeq.errors import ConvergenceError, ConvergenceWarning, SolverError
+from qdeq.errors import ConvergenceError, ConvergenceWarning, SolverError, warn
+from qdeq.functions import Function, GrowingShots, as_function, refuse_closed_over_batch
 from qdeq.jacobians import hutchinson_norm, jacobian, squared_norm
 from qdeq.seeds import Share, draw
-from qdeq.solvers import Broyden, CompositeSolver, GrowingShots, Naive, Solution, Solver, Status, solve, solve_in_turn
+from qdeq.solvers import Broyden, CompositeSolver, Naive, Solution, Solver, Status, solve, solve_in_turn
+from qdeq.torch_modes import HALVES, own_precision
 
 OnFailure = Literal["warn", "raise", "fallback"]
 
 _NO_DERIVATIVE = "its steps leave PyTorch. Use another solver, or another adjoint (dense)"
 
 
-@dataclass(frozen=True, eq=False)
-class Equilibrated:
-    """What an equilibrium layer returns for a batch of B samples.
+class Equilibrated(NamedTuple):
+    """What an equilibrium layer returns for a batch of B samples; a tuple, so that a module's backward hooks see it.
 
     Attributes:
-        value: ``[B, *S]``, the equilibrium (or the last direct layer's output), differentiable.
+        value: ``[B, *S]``, the equilibrium (or the last direct layer's output), differentiable; NaN for a sample of
+            which no finite value is known.
         evaluations: ``[B]`` int64, evaluations of f that the forward pass spent on the sample.
         residual: ``[B]``, ``||f(y) - y||_2`` at ``value`` (where shots limited the solve, near it: see
             :class:`~qdeq.solvers.Solution`); None where it was not measured (direct layers in training).
@@ -126,6 +127,7 @@ class Equilibrium(nn.Module):
         self.jacobian_weight = jacobian_weight
         self.jacobian_estimate = jacobian_estimate
 
+    @own_precision
     def forward(
         self,
         f: Callable[..., Tensor],
@@ -148,7 +150,8 @@ class Equilibrium(nn.Module):
         Raises:
             ConvergenceError: A sample failed and ``on_failure`` is ``"raise"``.
         """
-        args = tuple(args)
+        f, args = as_function(f), tuple(args)
+        _check_precision(y0, args)
         solution = self._solve(f, y0, args)
         record = AdjointRecord()
         value, penalty = solution.value, None
@@ -174,16 +177,18 @@ class Equilibrium(nn.Module):
             record,
         )
 
+    @own_precision
     def direct(self, f: Callable[..., Tensor], y0: Tensor, args: Sequence[Tensor] = (), *, layers: int) -> Equilibrated:
         """Apply f ``layers`` times from y0, recording all of them: the paper's DIRECT, and the warm-up of IMPLICIT.
 
         In evaluation mode the residual at the output is measured too, which costs one more evaluation. A sample whose
-        output is not finite ends at y0, without a gradient.
+        output is not finite has the value NaN, without a gradient.
 
         Raises:
             ConvergenceError: There is such a sample, and ``on_failure`` is ``"raise"``.
         """
-        args = tuple(args)
+        f, args = as_function(f), tuple(args)
+        _check_precision(y0, args)
         y = _layers(f, y0, args, layers)
         spent = torch.full((len(y0),), layers, dtype=torch.int64, device=y0.device)
         usable = y.flatten(1).isfinite().all(dim=1)
@@ -192,11 +197,15 @@ class Equilibrium(nn.Module):
             self._tell(f"{gone}.\nRemedy: {Status.NON_FINITE.remedy}")
             # again without them: in one graph their derivatives, 0 x NaN, would reach the weights that all share
             rows = usable.nonzero().squeeze(1)
-            y = y0.index_copy(0, rows, _layers(f, y0[rows], tuple(arg[rows] for arg in args), layers))
+            try:
+                again = _layers(f, y0[rows], tuple(arg[rows] for arg in args), layers)
+            except Exception as error:
+                refuse_closed_over_batch(error, len(rows), len(y0))
+                raise
+            y = torch.full_like(y0, math.nan).index_copy(0, rows, again)
         if self.training:
             return Equilibrated(y, spent)
-        with torch.no_grad():
-            measured = solve(Naive(max_steps=0), f, y, args)  # takes no step: it measures
+        measured = solve(Naive(max_steps=0), f, y.detach(), args)  # takes no step: it measures
         return Equilibrated(y, spent, measured.residual, measured.relative_residual, noise=measured.noise)
 
     def most_evaluations(self, shots: int | None = None) -> int:
@@ -208,11 +217,11 @@ class Equilibrium(nn.Module):
         members = sum(len(getattr(solver, "members", (solver,))) for solver in solvers)  # shots begin anew with each
         return sum(solver.most_evaluations for solver in solvers) + members * growths
 
-    def as_solved(self, f: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def as_solved(self, f: Function) -> Function:
         """Return f as the solver is given it: with shots that grow, where that was asked for."""
         return f if self.first_shots is None else GrowingShots(f, self.first_shots, self.shots_growth)
 
-    def _solve(self, f: Callable[..., Tensor], y0: Tensor, args: tuple[Tensor, ...]) -> Solution:
+    def _solve(self, f: Function, y0: Tensor, args: tuple[Tensor, ...]) -> Solution:
         if self.fixed_steps is not None:
             solution = solve(self.solver, f, y0, args)
             ended = solution.status.masked_fill(solution.status == Status.MAX_STEPS, Status.FIXED_STEPS)
@@ -225,9 +234,9 @@ class Equilibrium(nn.Module):
     def _tell(self, failure: str) -> None:
         if self.on_failure == "raise":
             raise ConvergenceError(failure)
-        warnings.warn(failure, ConvergenceWarning, stacklevel=4)
+        warn(failure, ConvergenceWarning)
 
-    def _penalty(self, f: Callable[..., Tensor], y: Tensor, args: tuple[Tensor, ...], probe: Tensor | None) -> Tensor:
+    def _penalty(self, f: Function, y: Tensor, args: tuple[Tensor, ...], probe: Tensor | None) -> Tensor:
         """Return the mean of ``||J||_F² / N`` at the (constant) equilibrium, as in Bai et al., ICML 2021."""
         if not len(y):
             return y.new_zeros(())
@@ -238,13 +247,21 @@ class Equilibrium(nn.Module):
         return norm.mean() / y[0].numel()
 
 
-def _layers(f: Callable[..., Tensor], y: Tensor, args: tuple[Tensor, ...], layers: int) -> Tensor:
+def _layers(f: Function, y: Tensor, args: tuple[Tensor, ...], layers: int) -> Tensor:
     """Return what f makes of y, applied so many times; under shots each time with new ones."""
     for layer in range(layers):
         # the first numbered evaluation is that of the residual, which is measured afterwards
-        each: Any = f.at_evaluation(layer + 2) if hasattr(f, "at_evaluation") else f
-        y = each(y, *args)
-    return y
+        y = f.at_evaluation(layer + 2)(y.clone(), *args)  # f may overwrite its argument, or write where y is
+    return y.clone()
+
+
+def _check_precision(y0: Any, args: tuple[Any, ...]) -> None:
+    for name, given in (("y0", y0), *((f"args[{number}]", arg) for number, arg in enumerate(args))):
+        if isinstance(given, Tensor) and given.dtype in HALVES:
+            raise SolverError(
+                f"{name} is {str(given.dtype).removeprefix('torch.')}, too coarse for a fixed point.\n"
+                "Give it as float32, by .float(); under torch.autocast the layer does that itself."
+            )
 
 
 def _check_kinds(solver: Any, adjoint: Any, fallback: Any) -> None:

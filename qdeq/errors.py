@@ -6,11 +6,14 @@ A message has one or two lines: what is wrong and where, then how to mend it. Th
 from __future__ import annotations
 
 import difflib
+import sys
 import unicodedata
+import warnings
 from collections.abc import Iterable, Mapping
 
 _HIDDEN = {"Cc", "Cs", "Zl", "Zp"}  # control characters, halves of surrogate pairs, separators of lines and paragraphs
 _REORDERING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # bidirectional controls
+_OURS = ("qdeq", "torch")  # where a user's own line is not
 _NAMED = 3  # of several things that are wrong
 _BEGINNING = 3  # letters, from which on a word may be the beginning of another
 
@@ -73,6 +76,14 @@ class PluginError(QdeqError, RuntimeError):
 
 class ConvergenceWarning(UserWarning):
     """A solve failed for some samples, whose best iterate is used."""
+
+
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn at the line of the caller that is neither this package's nor PyTorch's; at the outermost where all are."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_globals.get("__name__", "").partition(".")[0] in _OURS and frame.f_back is not None:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level + 1)
 
 
 def printable(text: str, most: int = 400) -> str:

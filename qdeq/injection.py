@@ -6,12 +6,12 @@ n-dimensional measurement space, lives in the I-dimensional input space of q.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
 
 from torch import Tensor
 
 from qdeq.errors import CircuitError
+from qdeq.functions import Wrapper
 
 
 def upsample(y: Tensor, size: int) -> Tensor:
@@ -33,43 +33,27 @@ def upsample_transposed(v: Tensor, size: int) -> Tensor:
     return v.unflatten(-1, (size, -1)).sum(-1)
 
 
-class InjectedFunction:
-    """``f(y, x) = q(x + s W y)`` for any q with a Jacobian.
+@dataclass(frozen=True, eq=False)
+class InjectedFunction(Wrapper):
+    """``f(y, x) = q(x + s W y)`` for any q.
 
-    Args:
-        function: q, from ``[B, I]`` to ``[B, n]``, with ``jacobian(inputs, create_graph=...)``.
-        scale: s, a number or a scalar tensor.
+    Attributes:
+        inner: q, from ``[B, I]`` to ``[B, n]``.
+        scale: s, a number or a scalar tensor; taken as it is now.
     """
 
-    def __init__(self, function: Callable[[Tensor], Tensor], scale: Tensor | float = 1.0) -> None:
-        self._function: Any = function
-        self._scale = scale
+    scale: Tensor | float = 1.0
 
-    @property
-    def shots(self) -> int | None:
-        """Shots of an evaluation; None where q is not measured."""
-        return getattr(self._function, "shots", None)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.scale, Tensor):  # an optimiser may change the parameter before the backward pass
+            object.__setattr__(self, "scale", self.scale.clone())
 
-    @property
-    def settings(self) -> int:
-        """Measurements of so many shots that an evaluation takes."""
-        return getattr(self._function, "settings", 1)
+    def arguments(self, y: Tensor, *rows: Tensor) -> tuple[Tensor, ...]:
+        """Return ``x + s W y`` ``[B, I]``; x is the first row."""
+        x = rows[0]
+        return (x + self.scale * upsample(y, x.shape[1]),)
 
-    def at_shots(self, shots: int) -> InjectedFunction:
-        """Return the function with another number of shots."""
-        return InjectedFunction(self._function.at_shots(shots), self._scale)
-
-    def __call__(self, y: Tensor, x: Tensor) -> Tensor:
-        """Return f ``[B, n]`` at state y ``[B, n]`` and features x ``[B, I]``."""
-        return self._function(x + self._scale * upsample(y, x.shape[1]))
-
-    def measure(self, y: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return f and its standard errors, each ``[B, n]``, without a graph."""
-        value, error = self._function.measure(x + self._scale * upsample(y, x.shape[1]))
-        return value, error
-
-    def jacobian(self, y: Tensor, x: Tensor, *, create_graph: bool = False) -> Tensor:
-        """Return ``∂f/∂y`` ``[B, n, n]``."""
-        inputs = x + self._scale * upsample(y, x.shape[1])
-        inner: Tensor = self._function.jacobian(inputs, create_graph=create_graph)
-        return self._scale * upsample_transposed(inner, y.shape[1])
+    def chain(self, inner: Tensor, y: Tensor, *rows: Tensor) -> Tensor:
+        """Return ``∂f/∂y = s (∂q/∂v) W`` ``[B, n, n]``."""
+        return self.scale * upsample_transposed(inner, y.shape[1])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -15,10 +14,12 @@ from qdeq.circuit import Circuit
 from qdeq.dropout import MaskedState, keep_mask
 from qdeq.equilibrium import Equilibrated, Equilibrium
 from qdeq.errors import CircuitError
+from qdeq.functions import Function
 from qdeq.injection import upsample
 from qdeq.jacobians import jacobian
 from qdeq.observables import Observable, Z, check_observables
 from qdeq.seeds import Share, draw_seed, torch_generator
+from qdeq.torch_modes import own_precision
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class QuantumFunction:
         assert isinstance(self.backend, Backend)
         return self.backend.at(self.circuit, weights, self.observables, shots=shots, key=key)
 
+    @own_precision
     def __call__(self, inputs: Tensor, weights: Tensor) -> Tensor:
         """Return the expectations ``[B, O]`` at inputs ``[B, I]`` and weights ``[P]``."""
         return self.at(weights)(inputs)
@@ -72,7 +74,7 @@ class Prediction:
 
     logits: Tensor
     equilibrium: Equilibrated
-    function: Callable[..., Tensor]
+    function: Function
     rows: tuple[Tensor, ...]
     compiled: bool
 
@@ -141,6 +143,7 @@ class QDEQClassifier(nn.Module):
         for parameter in (self.readout.weight, self.readout.bias):
             nn.init.uniform_(parameter, -bound, bound, generator=generator)
 
+    @own_precision
     def forward(
         self,
         x: Tensor,
@@ -189,4 +192,13 @@ class QDEQClassifier(nn.Module):
         z = upsample(found.value, self.readout.in_features)
         if self.training and self.dropout:
             z = z * keep_mask(z, self.dropout, stream("dropout"), share)
-        return Prediction(self.readout(torch.relu(z)), found, f, rows, frozen.compiled)
+        return Prediction(self._read_out(torch.relu(z)), found, f, rows, frozen.compiled)
+
+    def _read_out(self, z: Tensor) -> Tensor:
+        """Return the logits ``[B, K]``; NaN for a sample without an equilibrium, which leaves the gradients alone."""
+        lost = z.isnan().any(dim=1, keepdim=True)
+        if not bool(lost.any()):
+            return self.readout(z)
+        # 0 x NaN would reach the weights that all samples share
+        logits: Tensor = self.readout(z.masked_fill(lost, 0.0)).masked_fill(lost, math.nan)
+        return logits

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
-import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from pydantic import ConfigDict
 from torch import Tensor
 
-from qdeq.errors import ConvergenceError, ConvergenceWarning
+from qdeq.errors import ConvergenceError, ConvergenceWarning, warn
+from qdeq.functions import Function, as_function, refuse_closed_over_batch
 from qdeq.solvers import Solver
-
-Function = Any
-"""``f(y, *args)``, with a method ``jacobian`` where it has one of its own."""
 
 ADJOINT_CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
 """Options are checked however an adjoint is built, and unknown ones are refused."""
@@ -104,7 +102,7 @@ class Report:
         message = f"{what} for {count} of {self.batch} samples{worst}.\nRemedy: {remedy}"
         if self.on_failure == "raise":
             raise ConvergenceError(message)
-        warnings.warn(message, ConvergenceWarning, stacklevel=2)
+        warn(message, ConvergenceWarning)
 
     def _scattered(self, values: Tensor, missing: float) -> Tensor:
         if self.rows is None:
@@ -122,7 +120,7 @@ class Adjoint(ABC):
         """Return the values of y, connected to the graph of whatever f depends on.
 
         Args:
-            f: ``f(y, *args)`` on ``[B, *S]``.
+            f: The function, on ``[B, *S]``.
             y: ``[B, *S]``, the equilibrium, without a graph; f is finite there.
             args: Tensors with the batch first.
             path: How the solver came to y, where that is known.
@@ -131,7 +129,7 @@ class Adjoint(ABC):
 
 
 def attach(
-    f: Function,
+    f: Callable[..., Tensor],
     y: Tensor,
     args: tuple[Tensor, ...],
     adjoint: Adjoint,
@@ -146,7 +144,7 @@ def attach(
         f: The function; how often it is evaluated here, with its graph, is the adjoint's choice.
         y: ``[B, *S]``, the equilibrium.
         args: f's other arguments.
-        adjoint: How the gradient is had.
+        adjoint: How the gradient is obtained.
         on_failure: What happens where a sample's gradient fails: ``"raise"``, ``"fallback"`` to the dense solve where
             another was asked for, or a warning. It then is the best one that was found, and zero if that is not finite.
         record: Filled in by the backward pass.
@@ -157,7 +155,7 @@ def attach(
     Raises:
         ConvergenceError: From here or from the backward pass, under ``"raise"``.
     """
-    y = y.detach()
+    f, y = as_function(f), y.detach()
     if usable is None or bool(usable.all()):
         return adjoint.connect(f, y, args, path, Report(record, on_failure, len(y)))
     rows = usable.nonzero().squeeze(1)
@@ -165,7 +163,12 @@ def attach(
         return y
     taken = None if path is None else path.select(rows)
     report = Report(record, on_failure, len(y), rows)
-    return y.index_copy(0, rows, adjoint.connect(f, y[rows], tuple(arg[rows] for arg in args), taken, report))
+    try:
+        connected = adjoint.connect(f, y[rows], tuple(arg[rows] for arg in args), taken, report)
+    except Exception as error:
+        refuse_closed_over_batch(error, len(rows), len(y))
+        raise
+    return y.index_copy(0, rows, connected)
 
 
 def relative(difference: Tensor, reference: Tensor) -> Tensor:

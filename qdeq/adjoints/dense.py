@@ -10,8 +10,10 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from qdeq.adjoints.base import ADJOINT_CONFIG, Function, Report, SolverPath, relative
-from qdeq.adjoints.implicit import Cotangent, ImplicitAdjoint, recorded, solve_densely
+from qdeq.adjoints.base import ADJOINT_CONFIG, Report, SolverPath, relative
+from qdeq.adjoints.implicit import RECORDED_EVALUATION, Cotangent, ImplicitAdjoint, solve_densely
+from qdeq.adjoints.linearised import Linearised
+from qdeq.functions import Function
 from qdeq.jacobians import jacobian
 
 
@@ -41,9 +43,9 @@ class DenseAdjoint(ImplicitAdjoint):
         Literal[1, 2], Field(description="How often the equilibrium can be differentiated; 2 costs more in every step.")
     ] = 1
 
-    def solve(self, f: Function, y: Tensor, args: tuple[Tensor, ...], g: Tensor) -> Cotangent:
+    def solve(self, at: Linearised, g: Tensor) -> Cotangent:
         """Solve by LU decomposition; see :meth:`ImplicitAdjoint.solve`."""
-        return solve_densely(f, y, args, g, self.tolerance)
+        return solve_densely(at, g, self.tolerance)
 
     def connect(
         self, f: Function, y: Tensor, args: tuple[Tensor, ...], path: SolverPath | None, report: Report
@@ -51,7 +53,7 @@ class DenseAdjoint(ImplicitAdjoint):
         """Record one evaluation of f at y, or for ``order = 2`` two Newton steps; see :meth:`Adjoint.connect`."""
         if self.order == 1:
             return super().connect(f, y, args, path, report)
-        f = recorded(f)
+        f = f.at_evaluation(RECORDED_EVALUATION)
         flat, shape = y.flatten(1), y.shape
         identity = torch.eye(flat.shape[1], dtype=y.dtype, device=y.device)
         inverse, info = torch.linalg.inv_ex(identity - jacobian(f, y, args))

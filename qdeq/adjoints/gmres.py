@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -12,9 +12,9 @@ from pydantic.dataclasses import dataclass
 from scipy.sparse.linalg import LinearOperator, gmres
 from torch import Tensor
 
-from qdeq.adjoints.base import ADJOINT_CONFIG, Function, relative
+from qdeq.adjoints.base import ADJOINT_CONFIG, relative
 from qdeq.adjoints.implicit import Cotangent, ImplicitAdjoint
-from qdeq.jacobians import pullback
+from qdeq.adjoints.linearised import Linearised
 
 Vector = NDArray[np.float64]
 
@@ -28,11 +28,14 @@ class GmresAdjoint(ImplicitAdjoint):
     """GMRES on ``(1 - J^T) u = g``, one sample at a time: no N x N Jacobian is formed.
 
     Each sample evaluates f once, and takes one vector-Jacobian product an iteration, at most N of them in exact
-    arithmetic. It is for states too large for N x N matrices; for small ones, and where f runs circuits (a product then
-    costs a whole Jacobian), the dense adjoint is faster. The Krylov space is kept in float64 whatever f's precision.
+    arithmetic. It is for states too large for N x N matrices; for small ones, and where f has a Jacobian of its own
+    (products are made of it then), the dense adjoint is faster. The Krylov space is kept in float64 whatever f's
+    precision.
 
     Y. Saad, M. H. Schultz, SIAM J. Sci. Stat. Comput. 7, 856 (1986); the implementation is SciPy's.
     """
+
+    matrix_free: ClassVar[bool] = True
 
     rtol: Annotated[
         float | None,
@@ -47,7 +50,7 @@ class GmresAdjoint(ImplicitAdjoint):
         10
     )
 
-    def solve(self, f: Function, y: Tensor, args: tuple[Tensor, ...], g: Tensor) -> Cotangent:
+    def solve(self, at: Linearised, g: Tensor) -> Cotangent:
         """Solve by GMRES; see :meth:`ImplicitAdjoint.solve`."""
         rtol = torch.finfo(g.dtype).eps ** (2 / 3) if self.rtol is None else self.rtol
         u, residual = torch.full_like(g, torch.nan), g.new_full((len(g),), torch.inf)
@@ -55,7 +58,7 @@ class GmresAdjoint(ImplicitAdjoint):
             one = slice(row, row + 1)
             if not bool(g[one].isfinite().all()):
                 continue
-            product = pullback(f, y[one], tuple(arg[one] for arg in args))
+            product = at.pull_back_one(row)
             u[one] = self._solve_one(product, g[one], rtol / 2)  # half of it leaves room for f's own rounding
             residual[one] = relative(u[one] - product(u[one]) - g[one], g[one])
         return Cotangent(u, residual, ~(residual <= rtol))

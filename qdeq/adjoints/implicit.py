@@ -12,8 +12,9 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from qdeq.adjoints.base import Adjoint, Function, Report, SolverPath, relative
-from qdeq.jacobians import jacobian
+from qdeq.adjoints.base import Adjoint, Report, SolverPath, relative
+from qdeq.adjoints.linearised import Linearised
+from qdeq.functions import Function
 
 RECORDED_EVALUATION = 1 << 20
 """Number of the evaluation that is recorded for the backward pass; under shots it names a stream of its own."""
@@ -43,14 +44,15 @@ class ImplicitAdjoint(Adjoint):
     falls_back: ClassVar[bool] = True
     """Whether the dense solve is another one, worth trying where this one failed."""
 
+    matrix_free: ClassVar[bool] = False
+    """Whether products with J are enough, so that it is never formed where it is large."""
+
     @abstractmethod
-    def solve(self, f: Function, y: Tensor, args: tuple[Tensor, ...], g: Tensor) -> Cotangent:
+    def solve(self, at: Linearised, g: Tensor) -> Cotangent:
         """Solve ``u (1 - J) = g``, each sample by itself.
 
         Args:
-            f: ``f(y, *args)`` on ``[B, *S]``.
-            y: ``[B, *S]``, the equilibrium.
-            args: Tensors with the batch first.
+            at: f near the equilibrium.
             g: ``[B, *S]``, gradient of the loss in y.
         """
 
@@ -58,19 +60,17 @@ class ImplicitAdjoint(Adjoint):
         self, f: Function, y: Tensor, args: tuple[Tensor, ...], path: SolverPath | None, report: Report
     ) -> Tensor:
         """Record one evaluation of f at y; see :meth:`Adjoint.connect`."""
-        f = recorded(f)
+        at = Linearised(f.at_evaluation(RECORDED_EVALUATION), y, args, matrix_free=self.matrix_free)
 
         def backward(g: Tensor) -> Tensor:
-            found = self.solve(f, y, args, g)
+            found = self.solve(at, g)
             if self.falls_back and report.on_failure == "fallback":
-                found = _densely_where_it_failed(found, f, y, args, g)
+                found = _densely_where_it_failed(found, at, g)
             usable = found.u.flatten(1).isfinite().all(dim=1)
             report(found.failed | ~usable, found.residual)
             return torch.where(usable.reshape(-1, *(1,) * (g.dim() - 1)), found.u, 0.0)
 
-        with torch.enable_grad():
-            value = f(y, *args)
-        return _ImplicitGradient.apply(value, y, backward) if value.requires_grad else y
+        return _ImplicitGradient.apply(at.value, y, backward) if at.trainable else y
 
 
 class _ImplicitGradient(torch.autograd.Function):
@@ -91,26 +91,16 @@ class _ImplicitGradient(torch.autograd.Function):
         return ctx.backward_solve(g), None, None
 
 
-def recorded(f: Function) -> Function:
-    """Return f as it is evaluated for the backward pass: under shots, with a stream of its own."""
-    return f.at_evaluation(RECORDED_EVALUATION) if hasattr(f, "at_evaluation") else f
-
-
-def solve_densely(
-    f: Function, y: Tensor, args: tuple[Tensor, ...], g: Tensor, tolerance: float | None = None
-) -> Cotangent:
+def solve_densely(at: Linearised, g: Tensor, tolerance: float | None = None) -> Cotangent:
     """Solve ``u (1 - J) = g`` by LU decomposition of the exact matrices; least squares where they are singular.
 
     Args:
-        f: See :meth:`ImplicitAdjoint.solve`, as for the next three.
-        y: ``[B, *S]``.
-        args: Tensors with the batch first.
+        at: f near the equilibrium.
         g: ``[B, *S]``.
         tolerance: A relative residual above this is a failure; None for the square root of the precision.
     """
     flat = g.flatten(1)
-    matrix = jacobian(f, y, args).mT
-    system = torch.eye(flat.shape[1], dtype=g.dtype, device=g.device) - matrix
+    system = torch.eye(flat.shape[1], dtype=g.dtype, device=g.device) - at.matrix().mT
     u, info = torch.linalg.solve_ex(system, flat[..., None])
     singular = (info != 0) & system.isfinite().all(dim=(1, 2)) & flat.isfinite().all(dim=1)
     if singular.any():
@@ -120,14 +110,12 @@ def solve_densely(
     return Cotangent(u.squeeze(-1).reshape(g.shape), residual, ~(residual <= tolerance))
 
 
-def _densely_where_it_failed(
-    found: Cotangent, f: Function, y: Tensor, args: tuple[Tensor, ...], g: Tensor
-) -> Cotangent:
-    rows = found.failed.nonzero().squeeze(1)
-    if not len(rows):
+def _densely_where_it_failed(found: Cotangent, at: Linearised, g: Tensor) -> Cotangent:
+    if not found.failed.any():
         return found
-    dense = solve_densely(f, y[rows], tuple(arg[rows] for arg in args), g[rows])
+    dense, rows = solve_densely(at, g), found.failed.nonzero().squeeze(1)
     residual = found.residual
     if residual is not None and dense.residual is not None:
-        residual = residual.index_copy(0, rows, dense.residual)
-    return Cotangent(found.u.index_copy(0, rows, dense.u), residual, found.failed.index_copy(0, rows, dense.failed))
+        residual = residual.index_copy(0, rows, dense.residual[rows])
+    u = found.u.index_copy(0, rows, dense.u[rows])
+    return Cotangent(u, residual, found.failed.index_copy(0, rows, dense.failed[rows]))

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from qdeq.adjoints.base import Function
 from qdeq.adjoints.implicit import Cotangent, ImplicitAdjoint
-from qdeq.jacobians import jacobian, vjp
+from qdeq.adjoints.linearised import Linearised
+from qdeq.functions import Function
 from qdeq.solvers import Solver, solve
 
 
@@ -23,24 +23,32 @@ class IterativeAdjoint(ImplicitAdjoint):
 
     solver: Solver
 
-    def solve(self, f: Function, y: Tensor, args: tuple[Tensor, ...], g: Tensor) -> Cotangent:
+    def solve(self, at: Linearised, g: Tensor) -> Cotangent:
         """Solve by iteration; see :meth:`ImplicitAdjoint.solve`."""
         size = torch.linalg.vector_norm(g.flatten(1), dim=1)
         scale = torch.where(size > 0, size, 1.0).reshape(-1, *(1,) * (g.dim() - 1))
-        solution = solve(self.solver, _AdjointMap(f), g / scale, (y, g / scale, *args))
-        known = solution.residual.isfinite().reshape(scale.shape)  # elsewhere the value is the first guess, unjudged
-        u = torch.where(known, solution.value * scale, torch.nan)
+        samples = torch.arange(len(g), device=g.device)
+        solution = solve(self.solver, _AdjointMap(at, g), g / scale, (g / scale, samples))
+        u = solution.value * scale
         return Cotangent(u, solution.residual.masked_fill(size == 0, 0.0), ~solution.converged)
 
 
-class _AdjointMap:
-    """``u, y*, g, *args -> u J(y*) + g``, and its Jacobian in u for solvers that ask for it."""
+class _AdjointMap(Function):
+    """``u, g, samples -> u J + g`` for the samples of those numbers.
 
-    def __init__(self, f: Function) -> None:
-        self._f = f
+    Args:
+        at: f near the equilibrium of all samples.
+        like: ``[B, *S]``, what u is like.
+    """
 
-    def __call__(self, u: Tensor, point: Tensor, g: Tensor, *args: Tensor) -> Tensor:
-        return vjp(self._f, point, u, args) + g
+    def __init__(self, at: Linearised, like: Tensor) -> None:
+        self._at, self._like = at, like
 
-    def jacobian(self, u: Tensor, point: Tensor, g: Tensor, *args: Tensor) -> Tensor:
-        return jacobian(self._f, point, args).mT
+    def __call__(self, u: Tensor, *rows: Tensor) -> Tensor:
+        """Return it ``[b, *S]``."""
+        g, samples = rows
+        return self._at.pull_back(torch.zeros_like(self._like).index_copy(0, samples, u))[samples] + g
+
+    def jacobian(self, u: Tensor, *rows: Tensor, create_graph: bool = False) -> Tensor:
+        """Return ``J^T`` ``[b, N, N]``."""
+        return self._at.matrix()[rows[1]].mT

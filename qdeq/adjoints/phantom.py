@@ -9,9 +9,9 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from qdeq.adjoints.base import ADJOINT_CONFIG, Function, relative
+from qdeq.adjoints.base import ADJOINT_CONFIG, relative
 from qdeq.adjoints.implicit import Cotangent, ImplicitAdjoint
-from qdeq.jacobians import pullback
+from qdeq.adjoints.linearised import Linearised
 
 
 @dataclass(frozen=True, kw_only=True, config=ADJOINT_CONFIG)
@@ -23,8 +23,8 @@ class PhantomAdjoint(ImplicitAdjoint):
         ``u = λ g (1 + A + ... + A^{k-1})``, ``A = (1 - λ) + λ J``, and ``u (1 - J) = g (1 - A^k)``:
 
     what is missing of g is ``g A^k``. The recorded residual is its relative size, the gradient's bias: it falls with k
-    at the rate of A's spectral radius, and grows where that is above 1. The series needs one evaluation of f and k - 1
-    vector-Jacobian products, and keeps one evaluation however large k is.
+    at the rate of A's spectral radius, and grows where that is above 1. The series needs k - 1 vector-Jacobian products
+    at the one evaluation that is recorded, however large k is.
 
     Z. Geng, X.-Y. Zhang, S. Bai, Y. Wang, Z. Lin, "On Training Implicit Models", NeurIPS 2021: damped unrolling and
     the Neumann series are the two forms that they give; at an equilibrium they are one.
@@ -38,15 +38,13 @@ class PhantomAdjoint(ImplicitAdjoint):
         bool, Field(strict=True, description="Record the residual, which takes one more vector-Jacobian product.")
     ] = True
 
-    def solve(self, f: Function, y: Tensor, args: tuple[Tensor, ...], g: Tensor) -> Cotangent:
+    def solve(self, at: Linearised, g: Tensor) -> Cotangent:
         """Sum the series; see :meth:`ImplicitAdjoint.solve`. The only failure is a gradient that is not finite."""
         power, u = g, self.damping * g  # power is g A^j
-        if self.steps > 1 or self.measure:
-            product = pullback(f, y, args)
         for _ in range(self.steps - 1):
-            power = torch.lerp(power, product(power), self.damping)
+            power = torch.lerp(power, at.pull_back(power), self.damping)
             u = u + self.damping * power
-        missing = relative(torch.lerp(power, product(power), self.damping), g) if self.measure else None
+        missing = relative(torch.lerp(power, at.pull_back(power), self.damping), g) if self.measure else None
         return Cotangent(u, missing, ~u.flatten(1).isfinite().all(dim=1))
 
 
@@ -65,6 +63,6 @@ class JacobianFreeAdjoint(ImplicitAdjoint):
         bool, Field(strict=True, description="Record the residual, which takes one vector-Jacobian product.")
     ] = True
 
-    def solve(self, f: Function, y: Tensor, args: tuple[Tensor, ...], g: Tensor) -> Cotangent:
+    def solve(self, at: Linearised, g: Tensor) -> Cotangent:
         """Take g for u; see :meth:`ImplicitAdjoint.solve`."""
-        return PhantomAdjoint(steps=1, damping=1.0, measure=self.measure).solve(f, y, args, g)
+        return PhantomAdjoint(steps=1, damping=1.0, measure=self.measure).solve(at, g)

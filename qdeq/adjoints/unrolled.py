@@ -9,8 +9,9 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from qdeq.adjoints.base import ADJOINT_CONFIG, Adjoint, Function, Report, SolverPath
+from qdeq.adjoints.base import ADJOINT_CONFIG, Adjoint, Report, SolverPath
 from qdeq.errors import QdeqError, SolverError
+from qdeq.functions import Function
 from qdeq.solvers.base import Problem
 from qdeq.solvers.loop import select_rows
 

@@ -30,6 +30,7 @@ from qdeq.backends.sampling import ShotKey, sample_expectations
 from qdeq.backends.torch.simulator import amplitudes
 from qdeq.circuit import Channel, Circuit, Gate
 from qdeq.errors import UnsupportedError
+from qdeq.functions import Function
 from qdeq.observables import BASIS_GATES, MeasurementGroup, Observable, measurement_groups
 
 ADAPTER_CONFIG = ConfigDict(extra="forbid")
@@ -217,7 +218,7 @@ class ChosenByBatch(FrozenFunction):
         """Return ``∂f/∂v``, shape ``[B, O, I]``."""
         return self._chosen(len(inputs)).jacobian(inputs, create_graph=create_graph)
 
-    def inject(self, x: Tensor, scale: Tensor | float, size: int) -> tuple[Callable[..., Tensor], tuple[Tensor, ...]]:
+    def inject(self, x: Tensor, scale: Tensor | float, size: int) -> tuple[Function, tuple[Tensor, ...]]:
         """Return ``f(y, *rows) = q(x + s W y)`` and its rows."""
         return self._chosen(len(x)).inject(x, scale, size)
 

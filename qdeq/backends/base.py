@@ -18,6 +18,7 @@ from qdeq.circuit import Circuit
 from qdeq.errors import BackendError, CircuitError, UnsupportedError
 from qdeq.observables import Observable, check_observables
 from qdeq.plugins import BACKENDS
+from qdeq.torch_modes import own_precision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +127,7 @@ class Backend(ABC):
     def capabilities(self) -> Capabilities:
         """What it can do."""
 
+    @own_precision
     def expectation(
         self,
         circuit: Circuit,
@@ -180,6 +182,7 @@ class Backend(ABC):
             part: Number of the first circuit's streams; circuit t has ``part + t``.
         """
 
+    @own_precision
     def at(
         self,
         circuit: Circuit,
@@ -203,7 +206,9 @@ class Backend(ABC):
             CircuitError: Weights or observables that do not fit the circuit.
         """
         self.check(circuit, weights, observables, shots=shots)
-        return self.freeze(circuit, weights, observables, shots, None if shots is None else key or ShotKey(seed=0))
+        key = None if shots is None else key or ShotKey(seed=0)
+        # a copy, in the graph: an optimiser's step before the backward pass is not to be seen there
+        return self.freeze(circuit, weights.clone(), observables, shots, key)
 
     @abstractmethod
     def freeze(

@@ -7,8 +7,8 @@ these can be told apart by measuring at sums and differences: ``B(u, w) = (||u+w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,8 @@ from qdeq.backends.sampling import ShotKey, least_error
 from qdeq.backends.shifts import shifted_circuits
 from qdeq.circuit import Angle, Circuit, Input, Weight
 from qdeq.errors import UnsupportedError
-from qdeq.injection import upsample, upsample_transposed
+from qdeq.functions import Function
+from qdeq.injection import InjectedFunction, upsample, upsample_transposed
 from qdeq.observables import Observable, measurement_groups
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class CircuitFunction(FrozenFunction):
         self.key = key
 
     @property
-    def settings(self) -> int:
+    def settings(self) -> int:  # type: ignore[override]
         """Measurements of :attr:`shots` shots each that an evaluation takes: one for each group of observables."""
         return len(measurement_groups(self.observables))
 
@@ -101,7 +102,7 @@ class CircuitFunction(FrozenFunction):
 
     def jacobian(self, inputs: Tensor, *, create_graph: bool = False) -> Tensor:
         """Return ``∂f/∂v``, shape ``[B, O, I]``, by shifted circuits or the bilinear rule."""
-        self._refuse_graph(create_graph)
+        self.refuse_graph(create_graph)
         result = self.angle_jacobian(inputs)
         if self.num_encoded:
             identity = torch.eye(inputs.shape[1], dtype=inputs.dtype, device=inputs.device)
@@ -160,7 +161,7 @@ class CircuitFunction(FrozenFunction):
         rows = torch.where(empty[:, None, None], 0.0, rows).transpose(1, 2)
         return torch.nn.functional.pad(rows, (0, size - rows.shape[2]))
 
-    def inject(self, x: Tensor, scale: Tensor | float, size: int) -> tuple[Callable[..., Tensor], tuple[Tensor, ...]]:
+    def inject(self, x: Tensor, scale: Tensor | float, size: int) -> tuple[Function, tuple[Tensor, ...]]:
         """Return ``f(y, *rows) = q(x + s W y)``; the rows carry the samples' numbers, which name their shots."""
         names = range(len(x)) if self.key is None or self.key.samples is None else self.key.samples
         return _InjectedCircuits(self, scale), (x, torch.tensor(list(names), device=x.device))
@@ -214,7 +215,8 @@ class CircuitFunction(FrozenFunction):
         )
         return self.for_samples(torch.tensor(copies))
 
-    def _refuse_graph(self, create_graph: bool) -> None:
+    def refuse_graph(self, create_graph: bool) -> None:
+        """Refuse a derivative of the Jacobian."""
         if create_graph:
             raise UnsupportedError(
                 f"backend {self.backend.name!r} running circuits has no derivative of the Jacobian; "
@@ -236,48 +238,25 @@ class _Shifted(torch.autograd.Function):
         return *ctx.function.pull_back(inputs, cotangent, *ctx.needs_input_grad[:2]), None
 
 
-class _InjectedCircuits:
+@dataclass(frozen=True, eq=False)
+class _InjectedCircuits(InjectedFunction):
     """``f(y, x, samples) = q(x + s W y)`` with a Jacobian from derivatives along the n columns of W only."""
 
-    def __init__(self, function: CircuitFunction, scale: Tensor | float) -> None:
-        self._function = function
-        self._scale = scale
+    inner: CircuitFunction
 
-    @property
-    def shots(self) -> int | None:
-        """Shots of an evaluation; None for exact ones."""
-        return self._function.shots
+    def chosen(self, *rows: Tensor) -> CircuitFunction:
+        """Return q with the shot streams of the samples, which are the second row."""
+        return self.inner.for_samples(rows[1])
 
-    @property
-    def settings(self) -> int:
-        """Measurements of so many shots that an evaluation takes."""
-        return self._function.settings
-
-    def at_evaluation(self, number: int) -> _InjectedCircuits:
-        """Return the function with the shot streams of another evaluation."""
-        return _InjectedCircuits(self._function.at_evaluation(number), self._scale)
-
-    def at_shots(self, shots: int) -> _InjectedCircuits:
-        """Return the function with another number of shots."""
-        return _InjectedCircuits(self._function.at_shots(shots), self._scale)
-
-    def __call__(self, y: Tensor, x: Tensor, samples: Tensor) -> Tensor:
-        return self._function.for_samples(samples)(x + self._scale * upsample(y, x.shape[1]))
-
-    def measure(self, y: Tensor, x: Tensor, samples: Tensor) -> tuple[Tensor, Tensor]:
-        """Return f and its standard errors, each ``[B, n]``, without a graph."""
-        return self._function.for_samples(samples).measure(x + self._scale * upsample(y, x.shape[1]))
-
-    def jacobian(self, y: Tensor, x: Tensor, samples: Tensor, *, create_graph: bool = False) -> Tensor:
+    def jacobian(self, y: Tensor, *rows: Tensor, create_graph: bool = False) -> Tensor:
         """Return ``∂f/∂y`` ``[B, n, n]``."""
-        function = self._function.for_samples(samples)
-        inputs = x + self._scale * upsample(y, x.shape[1])
-        function._refuse_graph(create_graph)
+        function, (inputs,) = self.chosen(*rows), self.arguments(y, *rows)
+        function.refuse_graph(create_graph)
         inner = upsample_transposed(function.angle_jacobian(inputs), y.shape[1])
         if function.num_encoded:
-            columns = upsample(torch.eye(y.shape[1], dtype=y.dtype, device=y.device), x.shape[1])
+            columns = upsample(torch.eye(y.shape[1], dtype=y.dtype, device=y.device), inputs.shape[1])
             inner = inner + function.directional(inputs, columns, y.shape[1])
-        return self._scale * inner
+        return self.scale * inner
 
 
 @lru_cache(maxsize=256)

@@ -4,16 +4,39 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import wraps
+from typing import Any
 
-import torch
 from torch import Tensor
 
 from qdeq.errors import CircuitError, UnsupportedError
+from qdeq.functions import Function, jacobian_by_autograd
 from qdeq.injection import InjectedFunction
-from qdeq.jacobians import require_autograd
+from qdeq.torch_modes import own_precision
 
 
-class FrozenFunction(ABC):
+def entry(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a method of a function of inputs as callers meet it: it refuses what is no batch of inputs, by name."""
+
+    @own_precision
+    @wraps(method)
+    def call(self: Any, inputs: Tensor, *args: Any, **options: Any) -> Any:
+        if not isinstance(inputs, Tensor) or inputs.dim() != 2:
+            raise CircuitError(_no_batch(inputs))
+        return method(self, inputs, *args, **options)
+
+    return call
+
+
+def _no_batch(inputs: Any) -> str:
+    """Return what is wrong with inputs that are no tensor ``[B, I]``, and how to mend it."""
+    if not isinstance(inputs, Tensor):
+        return f"inputs are a tensor [batch, features], not {type(inputs).__name__}; convert them by torch.as_tensor(x)"
+    remedy = "; for a single sample give x[None]" if inputs.dim() == 1 else ""
+    return f"inputs are a tensor [batch, features], not of shape {list(inputs.shape)}{remedy}"
+
+
+class FrozenFunction(Function, ABC):
     """A circuit's expectations as a function of its inputs alone, at fixed weights.
 
     Made by :meth:`~qdeq.backends.base.Backend.at`, once per training step. Calling it is differentiable in the inputs
@@ -27,7 +50,13 @@ class FrozenFunction(ABC):
     """
 
     compiled: bool = False
-    shots: int | None = None
+    frozen = True
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        for name in ("__call__", "measure", "jacobian", "inject"):  # of plug-ins too
+            if name in vars(cls):
+                setattr(cls, name, entry(vars(cls)[name]))
 
     @abstractmethod
     def __call__(self, inputs: Tensor) -> Tensor:
@@ -41,26 +70,19 @@ class FrozenFunction(ABC):
         """
         raise UnsupportedError("these expectations have no standard errors; freeze the weights with a number of shots")
 
+    @entry
     def jacobian(self, inputs: Tensor, *, create_graph: bool = False) -> Tensor:
-        """Return the Jacobian ``∂f/∂v``, shape ``[B, O, I]``.
+        """Return the Jacobian ``∂f/∂v``, shape ``[B, O, I]``; 0 for a circuit without inputs.
 
         Where ``create_graph`` is set, it can itself be differentiated, in the inputs and in the weights.
         """
-        require_autograd()
-        with torch.enable_grad():
-            leaf = inputs if create_graph and inputs.requires_grad else inputs.detach().requires_grad_()
-            value = self(leaf)
-            if not value.requires_grad:  # a circuit without inputs
-                return torch.zeros(*value.shape, inputs.shape[1], dtype=value.dtype, device=value.device)
-            rows = [
-                torch.autograd.grad(
-                    value[:, o].sum(), leaf, retain_graph=True, create_graph=create_graph, materialize_grads=True
-                )[0]
-                for o in range(value.shape[1])
-            ]
-        return torch.stack(rows, dim=1)
+        found = jacobian_by_autograd(self, inputs, create_graph=create_graph)
+        if found is None:
+            found = inputs.new_zeros(len(inputs), self(inputs).shape[1], inputs.shape[1])
+        return found
 
-    def inject(self, x: Tensor, scale: Tensor | float, size: int) -> tuple[Callable[..., Tensor], tuple[Tensor, ...]]:
+    @entry
+    def inject(self, x: Tensor, scale: Tensor | float, size: int) -> tuple[Function, tuple[Tensor, ...]]:
         """Return ``f(y, *rows) = q(x + s W y)`` and its rows, tensors with the batch first (see :mod:`qdeq.injection`).
 
         Args:

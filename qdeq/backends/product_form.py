@@ -7,7 +7,7 @@ costs the same whatever the depth of the ansatz, which has been run once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from qdeq.backends.function import FrozenFunction, check_inputs
 from qdeq.errors import CircuitError
+from qdeq.functions import Function
 from qdeq.injection import upsample_transposed
 
 
@@ -191,7 +192,7 @@ class ProductForm(FrozenFunction):
             rows = [environment @ pair[..., 1:] for environment, pair in zip(environments, pairs, strict=True)]
             return torch.cat([none, *rows], dim=2).index_select(2, self._encoding.by_column)
 
-    def inject(self, x: Tensor, scale: Tensor | float, size: int) -> tuple[Callable[..., Tensor], tuple[Tensor, ...]]:
+    def inject(self, x: Tensor, scale: Tensor | float, size: int) -> tuple[Function, tuple[Tensor, ...]]:
         """Return ``f(y) = q(x + s W y)`` with the angles ``x E + e_0`` worked out beforehand."""
         if x.shape[1] != len(self._encoding.slope) or x.shape[1] % size:
             return super().inject(x, scale, size)
@@ -208,21 +209,24 @@ class ProductForm(FrozenFunction):
         return (right @ self._tensor.flatten(0, 1).mT).unflatten(1, (len(self._tensor), -1))
 
 
-class _InjectedProduct:
+class _InjectedProduct(Function):
     """``f(y, angles)`` at the encoder's angles ``angles + y S``."""
+
+    frozen = True
 
     def __init__(self, form: ProductForm, slope: Tensor) -> None:
         self._form = form
         self._slope = slope
 
-    def __call__(self, y: Tensor, angles: Tensor) -> Tensor:
+    def __call__(self, y: Tensor, *rows: Tensor) -> Tensor:
+        """Return f ``[B, O]`` at y ``[B, n]`` and the angles ``x E + e_0``."""
         if y.shape[1] != len(self._slope):
             raise CircuitError(f"the state has {len(self._slope)} entries a sample, not {y.shape[1]}")
-        return self._form.at_angles(torch.addmm(angles, y, self._slope))
+        return self._form.at_angles(torch.addmm(rows[0], y, self._slope))
 
-    def jacobian(self, y: Tensor, angles: Tensor, *, create_graph: bool = False) -> Tensor:
+    def jacobian(self, y: Tensor, *rows: Tensor, create_graph: bool = False) -> Tensor:
         """Return ``∂f/∂y`` ``[B, O, n]``."""
-        inner = self._form.jacobian_at_angles(torch.addmm(angles, y, self._slope), create_graph=create_graph)
+        inner = self._form.jacobian_at_angles(torch.addmm(rows[0], y, self._slope), create_graph=create_graph)
         return inner @ self._slope.mT
 
 

@@ -8,12 +8,12 @@ can make it, and any that gives expectations, by polarisation.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from qdeq.backends.function import FrozenFunction, check_inputs
+from qdeq.functions import Function
 from qdeq.injection import upsample, upsample_transposed
 
 
@@ -46,7 +46,7 @@ class QuadraticForm(FrozenFunction):
             rows = 2 * (product - value * v[:, None]) / (square * scale[..., None])
         return torch.nn.functional.pad(rows, (0, inputs.shape[1] - self._size))
 
-    def inject(self, x: Tensor, scale: Tensor | float, size: int) -> tuple[Callable[..., Tensor], tuple[Tensor, ...]]:
+    def inject(self, x: Tensor, scale: Tensor | float, size: int) -> tuple[Function, tuple[Tensor, ...]]:
         """Return ``f(y) = q(x + s W y)`` as a ratio of two quadratics in y: see :class:`_InjectedForm`."""
         if x.shape[1] != self._size or self._size % size:
             return super().inject(x, scale, size)
@@ -88,7 +88,7 @@ class QuadraticForm(FrozenFunction):
         return torch.where(empty, ground, v / torch.where(empty, 1.0, largest)), torch.where(empty, torch.inf, largest)
 
 
-class _InjectedForm:
+class _InjectedForm(Function):
     """The quadratic form of ``x + s W y = x_⊥ + W w`` with ``w = s y + m``, as a function of y.
 
     x_⊥ is the part of x that is orthogonal to W's columns and m the rest of it, the mean of each run. Numerators and
@@ -96,20 +96,21 @@ class _InjectedForm:
     evaluation costs O(n³) instead of O(d² n): nothing of the size of the features is left in the iteration.
     """
 
+    frozen = True
+
     def __init__(self, middle: Tensor, ground: Tensor) -> None:
         self._middle = middle  # Q, [O + 1, n, n]
         self._ground = ground
 
-    def __call__(self, y: Tensor, c: Tensor, b: Tensor, center: Tensor, scale: Tensor) -> Tensor:
+    def __call__(self, y: Tensor, *rows: Tensor) -> Tensor:
         """Return f ``[B, O]`` at y ``[B, n]`` and the rows that :meth:`QuadraticForm.inject` made."""
-        return self._parts(y, c, b, center, scale)[0]
+        return self._parts(y, *rows)[0]
 
-    def jacobian(
-        self, y: Tensor, c: Tensor, b: Tensor, center: Tensor, scale: Tensor, *, create_graph: bool = False
-    ) -> Tensor:
+    def jacobian(self, y: Tensor, *rows: Tensor, create_graph: bool = False) -> Tensor:
         """Return ``∂f/∂y`` ``[B, O, n]``."""
+        _, b, _, scale = rows
         with torch.set_grad_enabled(create_graph):
-            value, half, below = self._parts(y, c, b, center, scale)
+            value, half, below = self._parts(y, *rows)
             slopes = b + 2 * half
             above, norm = slopes[:, :-1], slopes[:, -1:]
             return (above - value[..., None] * norm) * (scale / below)[..., None]

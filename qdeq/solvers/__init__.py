@@ -7,12 +7,12 @@
 True
 """
 
+from qdeq.functions import GrowingShots
 from qdeq.solvers.anderson import Anderson
 from qdeq.solvers.base import SOLVER_CONFIG, CompositeSolver, Problem, Solver
 from qdeq.solvers.broyden import Broyden
 from qdeq.solvers.driver import solve, solve_in_turn
 from qdeq.solvers.fallback import Fallback
-from qdeq.solvers.measured import GrowingShots
 from qdeq.solvers.naive import Naive
 from qdeq.solvers.newton import Newton
 from qdeq.solvers.newton_krylov import NewtonKrylov

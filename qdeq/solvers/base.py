@@ -17,7 +17,8 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from qdeq.errors import SolverError
-from qdeq.jacobians import NotDifferentiable, jacobian
+from qdeq.functions import Function, NotDifferentiable, as_function, held_batch, refuse_closed_over_batch
+from qdeq.jacobians import jacobian
 from qdeq.plugins import explain_options
 
 SOLVER_CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -140,8 +141,7 @@ class Problem:
     """f restricted to the samples still being solved; it flattens, checks and counts.
 
     Args:
-        f: ``f(y, *args)`` on ``[b, *S]``, returning the same shape and dtype. It may have a method
-            ``jacobian(y, *args)`` that returns df/dy as ``[b, *S, *S]``.
+        f: ``f(y, *args)`` on ``[b, *S]``, returning the same shape and dtype.
         shape: S, the shape of one sample's state.
         args: Tensors with the batch first.
         name: The solver's name, for messages.
@@ -154,7 +154,8 @@ class Problem:
     """
 
     def __init__(self, f: Callable[..., Tensor], shape: Sequence[int], args: tuple[Tensor, ...], name: str) -> None:
-        self._f = f
+        self._f = f = as_function(f)
+        self._numbered = f.at_evaluation(0) is not f
         self._shape = tuple(shape)
         self._args = args
         self._name = name
@@ -162,7 +163,7 @@ class Problem:
         self.jacobians = 0
         self.error: Exception | None = None
         self.extra: Tensor | None = None
-        self._active = 0
+        self._active = self._whole = 0
 
     def __call__(self, y: Tensor) -> Tensor:
         """Return f(y) ``[b, N]`` for ``y [b, N]``; this costs each active sample one evaluation.
@@ -195,45 +196,38 @@ class Problem:
 
     def _values(self, y: Tensor, number: int | Tensor, rows: Tensor | None = None) -> Tensor:
         """Return f(y) ``[k, N]`` for the samples ``rows``, or all, as their ``number``-th evaluation, or ``[k]``."""
-        given = y.clone().reshape(-1, *self._shape)  # f may overwrite its argument without harm to the solver's y
-        args = self._arguments(rows)
-        if not hasattr(self._f, "at_evaluation"):
-            return self._applied(self._f, given, args).reshape(y.shape)
+        if not self._numbered:
+            return self._applied(self._f, y, rows)
         # a function that is sampled draws anew at each evaluation, and the same again when asked for the same one
         if isinstance(number, int):
-            return self._applied(self._f.at_evaluation(number), given, args).reshape(y.shape)
+            return self._applied(self._f.at_evaluation(number), y, rows)
         value = torch.empty_like(y)
         for each in number.unique().tolist():
             same = (number == each).nonzero().squeeze(1)
             value[same] = self._values(y[same], each, same if rows is None else rows[same])
         return value
 
-    def _arguments(self, rows: Tensor | None) -> tuple[Tensor, ...]:
-        return self._args if rows is None else tuple(arg.index_select(0, rows) for arg in self._args)
-
     def jacobian(self, y: Tensor) -> Tensor:
         """Return df/dy ``[b, N, N]`` for ``y [b, N]``: row i holds the derivatives of f's i-th component.
 
-        ``f.jacobian`` is used where f has it. Otherwise this costs one evaluation and N vector-Jacobian products.
+        f's own is used where it has one. Otherwise this costs one evaluation and N vector-Jacobian products.
 
         Raises:
-            SolverError: f has no ``jacobian`` and its result cannot be differentiated.
+            SolverError: f has none of its own, and its result cannot be differentiated.
         """
         self.jacobians += 1
-        if not hasattr(self._f, "jacobian"):
+        if not self._f.has_jacobian:
             self.evaluations += 1
+        # the solve itself runs without a graph; whoever repeats its steps with one wants that of the Jacobian too
+        create_graph = torch.is_grad_enabled()
         try:
-            # the solve itself runs without a graph; whoever repeats its steps with one wants that of the Jacobian too
-            given = y.clone().reshape(-1, *self._shape)
-            return jacobian(self._f, given, self._args, create_graph=torch.is_grad_enabled())
+            found: Tensor = self._called(lambda y, *args: jacobian(self._f, y, args, create_graph=create_graph), y)
         except NotDifferentiable as error:
             raise SolverError(
-                f"{self._name}: {error}\n"
-                "Make f differentiable, give it a method jacobian(y, *args), or use a derivative-free solver."
+                f"{self._name}: {error}\nMake f differentiable, give it a method jacobian (class qdeq.Function), "
+                "or use a derivative-free solver."
             ) from error
-        except Exception as error:
-            self.error = error
-            raise
+        return found
 
     def keep(self, rows: Tensor) -> None:
         """Drop all samples but ``rows`` (indices into the active ones, ``[b']``)."""
@@ -241,28 +235,42 @@ class Problem:
         self.extra = None if self.extra is None else self.extra[rows]
         self._active = len(rows)
 
-    def _applied(self, f: Callable[..., Tensor], given: Tensor, args: tuple[Tensor, ...]) -> Tensor:
-        """Return f(given, *args), checked."""
-        return self._checked(self._called(f, given, args), given)
+    def _applied(self, f: Function, y: Tensor, rows: Tensor | None) -> Tensor:
+        """Return f ``[k, N]`` at ``y [k, N]`` for the samples ``rows``, or all: checked, and in memory of its own."""
+        return self._checked(self._called(f, y, rows), y)
 
-    def _called(self, f: Callable[..., Any], given: Tensor, args: tuple[Tensor, ...]) -> Any:
+    def _called(self, call: Callable[..., Any], y: Tensor, rows: Tensor | None = None) -> Any:
+        """Return ``call(y, *args)`` with y in its shape and the samples' own arguments."""
+        args = self._args if rows is None else tuple(arg.index_select(0, rows) for arg in self._args)
         try:
-            return f(given, *args)
+            found = call(y.clone().reshape(-1, *self._shape), *args)  # f may overwrite its argument
         except Exception as error:
             self.error = error
+            refuse_closed_over_batch(error, len(y), self._whole)
             raise
+        self._whole = max(self._whole, len(y))
+        return found
 
-    def _checked(self, output: Any, given: Tensor, what: str = "f") -> Tensor:
+    def _checked(self, output: Any, y: Tensor, what: str = "f") -> Tensor:
+        """Return ``[k, N]``, a copy: f may write its next value where this one is."""
         if not isinstance(output, Tensor):
             raise SolverError(f"{self._name}: {what} returned {type(output).__name__}. It must return a tensor.")
-        if output.shape != given.shape or output.dtype != given.dtype:
+        shape = torch.Size((len(y), *self._shape))
+        if output.shape != shape or output.dtype != y.dtype:
+            if output.shape[:1] == (self._whole,) and len(y) < self._whole:
+                raise SolverError(f"{self._name}: {held_batch(len(y), self._whole)}")
             raise SolverError(
-                f"{self._name}: {what} returned {describe(output)} for {describe(given)}.\n"
+                f"{self._name}: {what} returned {describe(output)} for {described(y.dtype, shape)}.\n"
                 "A fixed point needs the same shape and dtype on both sides: change y0 or what f returns."
             )
-        return output
+        return output.clone().reshape(y.shape)
 
 
 def describe(tensor: Tensor) -> str:
     """Return a tensor's dtype and shape for a message, such as ``float32 [8, 4]``."""
-    return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
+    return described(tensor.dtype, tensor.shape)
+
+
+def described(dtype: torch.dtype, shape: Sequence[int]) -> str:
+    """Return the same of a dtype and a shape."""
+    return f"{str(dtype).removeprefix('torch.')} {list(shape)}"

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from qdeq.errors import SolverError
+from qdeq.functions import as_function
 from qdeq.solvers.base import CompositeSolver, Solver, describe
 from qdeq.solvers.loop import iterate
 from qdeq.solvers.solution import Solution
@@ -33,8 +34,9 @@ def solve(
     Args:
         solver: The algorithm and its options.
         f: ``f(y, *args)`` on ``[b, *S]``, returning the same shape and dtype, each sample by itself. It is called with
-            the b samples still active. It may overwrite ``y``, but neither ``args`` nor what it returned before. If it
-            has a number of ``shots``, it is measured (:class:`~qdeq.solvers.measured.MeasuredProblem`).
+            the b samples still active. It may overwrite ``y``, but not ``args``. A
+            :class:`~qdeq.functions.Function` with a number of ``shots`` is measured
+            (:class:`~qdeq.solvers.measured.MeasuredProblem`).
         y0: ``[B, *S]``, first iterate, real floating point.
         args: Tensors ``[B, ...]``, handed to f row by row with their samples.
         trace: Whether to keep the residual at every iterate, and the evaluations spent by then.
@@ -50,7 +52,7 @@ def solve(
     _check_inputs(type(solver).__name__, y0, args)
     if isinstance(solver, CompositeSolver):
         return solve_in_turn(solver.bound_members(), f, y0, args, trace=trace)
-    return iterate(solver, f, y0, args, trace=trace)
+    return iterate(solver, as_function(f), y0, args, trace=trace)
 
 
 def solve_in_turn(
@@ -76,7 +78,7 @@ def solve_in_turn(
         The solution. Steps, evaluations and Jacobians of a sample are those of all solvers that it was tried with, and
         ``tried`` names them.
     """
-    args = tuple(args)
+    f, args = as_function(f), tuple(args)
     first, *others = solvers
     solution = _attempt(first, f, y0, args, trace)
     for solver in others:
@@ -145,6 +147,8 @@ def _check_inputs(name: str, y0: Tensor, args: tuple[Tensor, ...]) -> None:
     if not (isinstance(y0, Tensor) and y0.ndim > 0 and y0.is_floating_point()):
         found = describe(y0) if isinstance(y0, Tensor) else type(y0).__name__
         raise SolverError(f"{name}: y0 is {found}. It must be a real floating-point tensor with the batch first.")
+    if y0.shape[1:].numel() == 0:
+        raise SolverError(f"{name}: y0 is {describe(y0)}: a state without entries. Give it at least one a sample.")
     for index, arg in enumerate(args):
         if not (isinstance(arg, Tensor) and arg.ndim > 0 and arg.shape[0] == y0.shape[0]):
             found = describe(arg) if isinstance(arg, Tensor) else type(arg).__name__

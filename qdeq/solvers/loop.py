@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from qdeq.errors import QdeqError, SolverError
+from qdeq.functions import Function
 from qdeq.solvers.base import Problem, Solver, describe
 from qdeq.solvers.measured import MeasuredProblem, problem_of
 from qdeq.solvers.outcomes import Outcomes, better, blank, traced
 from qdeq.solvers.solution import Solution
 
 
-def iterate(
-    solver: Solver, f: Callable[..., Tensor], y0: Tensor, args: tuple[Tensor, ...], *, trace: bool = False
-) -> Solution:
+def iterate(solver: Solver, f: Function, y0: Tensor, args: tuple[Tensor, ...], *, trace: bool = False) -> Solution:
     """Take steps until every sample has ended; see :func:`qdeq.solvers.solve`, which has checked the arguments."""
     name = type(solver).__name__
     batch, shape = y0.shape[0], y0.shape[1:]

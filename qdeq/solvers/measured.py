@@ -35,15 +35,14 @@ that error is. So no solve ends there that may take a step.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from statistics import NormalDist
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from qdeq.errors import SolverError
+from qdeq.functions import Function
 from qdeq.solvers.base import Problem, Solver
 
 FALSE_ALARM = 0.05
@@ -57,64 +56,18 @@ CLAIM_Z = NormalDist().inv_cdf(1 - FALSE_CLAIM / 2)
 """Standard errors that a measured residual is taken to be off by at most."""
 
 
-@dataclass(frozen=True)
-class GrowingShots:
-    """A measured f, as a solve takes it that begins with few shots.
-
-    A sample's shots are multiplied where its residual is noise, until they are all that f has. It is then measured
-    again at the same iterate, with new shots alone, so that no test is made of the numbers that led to it. Early
-    iterates, far from the equilibrium, are cheap in this way.
-
-    R. H. Byrd, G. M. Chin, J. Nocedal, Y. Wu, Math. Program. 134, 127 (2012), let samples grow by such a test of norms.
-
-    Args:
-        function: As :class:`MeasuredProblem` takes it, with a method ``at_shots(number)`` that returns it with others.
-        first: Shots of a sample's first evaluation.
-        growth: Factor by which they grow.
-
-    Raises:
-        SolverError: f has no shots, or fewer; or they would not grow.
-    """
-
-    function: Any
-    first: int
-    growth: float = 4.0
-
-    def __post_init__(self) -> None:
-        shots = getattr(self.function, "shots", None)
-        if shots is None or not 1 <= self.first <= shots:
-            raise SolverError(
-                f"first evaluations are to have {self.first} shots, but f has {'none' if shots is None else shots}.\n"
-                "Begin with at least 1, and at most with what f has."
-            )
-        if not self.growth > 1:
-            raise SolverError(f"shots that are to grow cannot be multiplied by {self.growth}; the factor is above 1.")
-
-    def __call__(self, y: Tensor, *args: Tensor) -> Tensor:
-        """Return f(y, *args), with all its shots."""
-        value: Tensor = self.function(y, *args)
-        return value
-
-
-def problem_of(
-    f: Callable[..., Tensor], y: Tensor, shape: Sequence[int], args: tuple[Tensor, ...], solver: Solver
-) -> Problem:
+def problem_of(f: Function, y: Tensor, shape: Sequence[int], args: tuple[Tensor, ...], solver: Solver) -> Problem:
     """Return what a solve from the iterates y ``[B, N]`` is about; other arguments as for :class:`MeasuredProblem`."""
-    if isinstance(f, GrowingShots) or getattr(f, "shots", None) is not None:
-        return MeasuredProblem(f, y, shape, args, solver)
-    return Problem(f, shape, args, type(solver).__name__)
+    if f.shots is None:
+        return Problem(f, shape, args, type(solver).__name__)
+    return MeasuredProblem(f, y, shape, args, solver)
 
 
 class MeasuredProblem(Problem):
     """f restricted to the samples still being solved, each measured with a number of shots of its own.
 
     Args:
-        f: As :class:`~qdeq.solvers.base.Problem` takes it, and with
-
-            - ``shots``, a number, and ``measure(y, *args)``, which returns f(y) and its standard errors, both like y;
-            - ``settings``, how many measurements of so many shots each an evaluation takes, if that is not one;
-            - ``at_evaluation(number)``, f with other random numbers, where they have names.
-
+        f: A :class:`~qdeq.functions.Function` with a number of shots.
         y: ``[B, N]``, first iterates.
         shape: S, the shape of one sample's state.
         args: Tensors with the batch first.
@@ -129,12 +82,11 @@ class MeasuredProblem(Problem):
         unproven: ``[b, 1]`` bool, whether it is noise at the first iterate, of which a measurement is still to come.
     """
 
-    def __init__(self, f: Any, y: Tensor, shape: Sequence[int], args: tuple[Tensor, ...], solver: Solver) -> None:
-        function = f.function if isinstance(f, GrowingShots) else f
-        super().__init__(function, shape, args, type(solver).__name__)
-        self._most = int(function.shots)
-        first, self._growth = (f.first, f.growth) if isinstance(f, GrowingShots) else (self._most, 1.0)
-        self._settings = int(getattr(function, "settings", 1))
+    def __init__(self, f: Function, y: Tensor, shape: Sequence[int], args: tuple[Tensor, ...], solver: Solver) -> None:
+        super().__init__(f, shape, args, type(solver).__name__)
+        assert f.shots is not None
+        self._most, self._growth, self._settings = f.shots, f.shots_growth, f.settings
+        first = self._most if f.first_shots is None else f.first_shots
         self._rtol, self._atol = solver.rtol, solver.atol
         self._tested = solver.rtol + solver.atol > 0
         self._shots = torch.full((len(y),), first, dtype=torch.int64, device=y.device)
@@ -202,12 +154,11 @@ class MeasuredProblem(Problem):
         return value.masked_fill(~error.isfinite(), torch.nan)
 
     def _measured(self, y: Tensor, number: int, shots: int, rows: Tensor) -> tuple[Tensor, Tensor]:
-        f: Any = self._f.at_evaluation(number) if hasattr(self._f, "at_evaluation") else self._f
+        f = self._f.at_evaluation(number)
         f = f if shots == self._most else f.at_shots(shots)
-        given = y.clone().reshape(-1, *self._shape)
-        value, error = self._called(f.measure, given, self._arguments(rows))
-        self._checked(value, given, "f.measure")
-        self._checked(error, given, "f.measure, as its second result,")
+        value, error = self._called(f.measure, y, rows)
+        value = self._checked(value, y, "f.measure")
+        error = self._checked(error, y, "f.measure, as its second result,")
         if (error < 0).any():
             raise SolverError(f"{self._name}: f.measure returned a negative standard error.")
-        return value.reshape(y.shape), error.reshape(y.shape)
+        return value, error

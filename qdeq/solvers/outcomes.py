@@ -52,6 +52,8 @@ class Outcomes:
         relative = torch.where(residual == 0, 0.0, residual / size)
         relative = torch.where(residual.isinf(), torch.inf, relative)
         steps, evaluations, jacobians = torch.tensor(self._spent, device=value.device)[self._entry].unbind(1)
+        # y0 is no answer where f was finite at no iterate: it would pass for one
+        value = value.masked_fill(residual.isinf()[:, None], math.nan)
         noise, weight = (None, None) if self._shots is None else self._best[:, -6:-4].clone().unbind(1)
         return Solution(
             value=value.reshape(-1, *shape).contiguous(),

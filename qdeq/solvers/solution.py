@@ -32,7 +32,7 @@ class Status(IntEnum):
     )
     NON_FINITE = (
         2,
-        "f(y), its norm or the next iterate was not finite; the best finite iterate is returned",
+        "f(y), its norm or the next iterate was not finite; the best finite iterate is returned, or NaN without one",
         "check this sample's input for NaN, inf and zero norms; if it diverged, lower damping or mixing",
     )
     FIXED_STEPS = 3, "a fixed number of steps was taken, without a test of convergence", ""
@@ -63,7 +63,7 @@ class Solution:
     Attributes:
         value: ``[B, *S]``. The iterate y at which a sample converged or was limited by noise, else its best one
             (smallest residual in units of its tolerance; where f is measured, smallest upper limit on the residual),
-            else, where no residual was finite, ``y0``. Where that residual is noise, the mean of y and of what was
+            else, where no residual was finite, NaN. Where that residual is noise, the mean of y and of what was
             measured there; see ``weight``.
         status: ``[B]`` int8, values of :class:`Status`.
         residual: ``[B]``, ``||f(y) - y||_2`` as measured at that iterate y: of ``value`` itself where ``weight`` is 0

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from qdeq.functions import as_function
 from qdeq.solvers import Status
 from qdeq.testing.comparison import Mismatch
 from qdeq.testing.honesty import STATUSES, believed
@@ -72,7 +73,7 @@ def _mixture() -> Instance:
     edge[5], bend[7] = 1.6, 1e200
     y0 = torch.zeros(GOOD + BAD, 3, dtype=torch.float64)
     roots = (1 / (1 - rates))[:, None, None].expand(-1, 1, 3)
-    return Instance(_poisoned, y0, (rates, poison, edge, bend), roots, 10.0)
+    return Instance(as_function(_poisoned), y0, (rates, poison, edge, bend), roots, 10.0)
 
 
 @check("isolation", lambda subject: {"eight contractions with NaN, inf, a late NaN and an overflow among them": None})

@@ -27,8 +27,14 @@ def check_honesty(solve: Solve) -> None:
             together.
     """
     solution, instance, y0 = solve.solution, solve.instance, solve.instance.y0
-    if solution.value.shape != y0.shape or not bool(solution.value.isfinite().all()):
-        raise Mismatch("the value is not finite, or has another shape than y0", list(y0.shape), solution.value)
+    if solution.value.shape != y0.shape:
+        raise Mismatch("the value has another shape than y0", list(y0.shape), list(solution.value.shape))
+    unknown = solution.residual.isinf() | solution.residual.isnan()  # then there is no value, and NaN says so
+    if (wrong := unknown ^ solution.value.isnan().any(1)).any() or solution.value.isinf().any():
+        sample = int(wrong.int().argmax())
+        raise Mismatch(
+            f"the value of sample {sample} is not finite, or is where no residual is", "one of them", solution.value
+        )
     fy = _values(solve)
     residual = torch.linalg.vector_norm(fy - solution.value, dim=1)
     size = torch.linalg.vector_norm(fy, dim=1)
@@ -42,7 +48,7 @@ def check_honesty(solve: Solve) -> None:
             raise Mismatch(
                 f"{where}, which nobody asked for and f does not give rise to", "another status", status.name
             )
-        # where no residual was finite, y0 is returned, and the residual says so
+        # where no residual was finite there is no value
         if not (abs(told - measured) <= slack or (told == float("inf") and not measured < float("inf"))):
             raise Mismatch(f"{where}; its residual is not what is told", measured, told, abs(told - measured), slack)
         if status is Status.CONVERGED:
@@ -62,7 +68,7 @@ def check_honesty(solve: Solve) -> None:
 def _values(solve: Solve) -> Tensor:
     """Return f at the values ``[B, N]``; of a function that is sampled, in the draw that a sample was measured in."""
     f, value, args = solve.instance.f, solve.solution.value, solve.instance.args
-    if not hasattr(f, "at_evaluation"):
+    if f.at_evaluation(0) is f:
         return f(value.clone(), *args)
     spent = max(1, int(solve.solution.evaluations.max()))
     draws = torch.stack([f.at_evaluation(k)(value.clone(), *args) for k in range(1, spent + 1)])
@@ -91,7 +97,7 @@ def _check_no_worse(solve: Solve, residual: Tensor, tolerance: Tensor, rounding:
     f0 = instance.f(instance.y0.clone(), *instance.args)
     first = torch.linalg.vector_norm(f0 - instance.y0, dim=1)
     allowed = solve.atol + solve.rtol * torch.linalg.vector_norm(f0, dim=1)
-    worse = first.isfinite() & (residual > rounding + tolerance * (1 + 1e-9) * (first / allowed))
+    worse = first.isfinite() & ~(residual <= rounding + tolerance * (1 + 1e-9) * (first / allowed))
     if worse.any():
         sample = int(worse.nonzero()[0])
         raise Mismatch(f"sample {sample} ends worse than it began", float(first[sample]), float(residual[sample]))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from qdeq.functions import Function, as_function
 from qdeq.testing import qdeq_problems
 
 DOTTIE = 0.7390851332151607
@@ -36,7 +37,7 @@ class Instance:
         noise: Upper bound on ``||f(y) - E f(y)||_2``, for a function that is sampled.
     """
 
-    f: Callable[..., Tensor]
+    f: Function
     y0: Tensor
     args: tuple[Tensor, ...]
     roots: Tensor
@@ -89,7 +90,7 @@ def linear(matrix: Sequence[Sequence[float]] | Tensor, batch: int = 4) -> Instan
     inverse = torch.linalg.inv(torch.eye(size, dtype=torch.float64) - a)
     conditioning = float(torch.linalg.matrix_norm(inverse, 2))
     args = a.expand(batch, size, size).clone(), offset
-    return Instance(affine, torch.zeros_like(offset), args, (offset @ inverse.mT)[:, None], conditioning)
+    return Instance(as_function(affine), torch.zeros_like(offset), args, (offset @ inverse.mT)[:, None], conditioning)
 
 
 def affine(y: Tensor, matrix: Tensor, offset: Tensor) -> Tensor:
@@ -118,7 +119,7 @@ def _elementwise(
 ) -> Instance:
     """Return a problem whose components are alike, each root with the same number in all of them."""
     found = torch.tensor(roots, dtype=torch.float64)[None, :, None].expand(len(y0), -1, y0.shape[1])
-    return Instance(f, y0, args, found.clone(), conditioning)
+    return Instance(as_function(f), y0, args, found.clone(), conditioning)
 
 
 def _cosine() -> Instance:
@@ -161,7 +162,7 @@ def _mixed() -> Instance:
     return Instance(instance.f, instance.y0, (rates,), roots[:, None, None].expand(-1, 1, 2), 100.0)
 
 
-class Noisy:
+class Noisy(Function):
     """``A y + b`` with a deviation that is drawn anew at each evaluation, and the same for the same one.
 
     Args:
@@ -173,12 +174,13 @@ class Noisy:
     def __init__(self, evaluation: int = 0) -> None:
         self._evaluation = evaluation
 
-    def at_evaluation(self, evaluation: int) -> Noisy:
+    def at_evaluation(self, number: int) -> Noisy:
         """Return f as it is at one evaluation."""
-        return Noisy(evaluation)
+        return Noisy(number)
 
-    def __call__(self, y: Tensor, matrix: Tensor, offset: Tensor, phase: Tensor) -> Tensor:
+    def __call__(self, y: Tensor, *rows: Tensor) -> Tensor:
         """Return f ``[b, N]``."""
+        matrix, offset, phase = rows
         place = torch.arange(y.shape[1], dtype=y.dtype, device=y.device)
         deviation = torch.sin(1e3 * (self._evaluation + 1) * (phase[:, None] + 1) + 77.0 * place)
         return affine(y, matrix, offset) + self.amplitude * deviation

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from qdeq.functions import Function
 from qdeq.library import amplitude_encoder, angle_encoder, paper_ansatz
 from qdeq.models import QuantumFunction
 
@@ -48,7 +48,7 @@ def parameters(encoding: str) -> tuple[Any, Tensor, Tensor]:
     return circuit, weights, torch.cos((sample[:, None] + 1) * (feature + 1))
 
 
-def instance(encoding: str) -> tuple[Callable[..., Tensor], Tensor, tuple[Tensor, ...]]:
+def instance(encoding: str) -> tuple[Function, Tensor, tuple[Tensor, ...]]:
     """Return ``f(y, *rows) = q(x + W y)``, y0 = 0 ``[6, 4]`` and the rows, in float64."""
     circuit, weights, features = parameters(encoding)
     f, rows = QuantumFunction(circuit).at(weights).inject(features, 1.0, QUBITS)

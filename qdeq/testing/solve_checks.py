@@ -7,9 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from qdeq.jacobians import jacobian
+from qdeq.functions import Wrapper
 from qdeq.solvers import CompositeSolver
 from qdeq.testing.comparison import Mismatch
 from qdeq.testing.honesty import believed, check_honesty
@@ -20,23 +19,10 @@ from qdeq.testing.solver_subject import Solve, SolverSubject
 TABLE = {problem.name: problem for problem in PROBLEMS}
 
 
-class WithJacobian:
-    """f with a Jacobian of its own, as compiled functions have: a solver that asks for it spends no evaluations.
+class WithJacobian(Wrapper):
+    """f with a Jacobian of its own."""
 
-    Args:
-        f: The function.
-    """
-
-    def __init__(self, f: Callable[..., Tensor]) -> None:
-        self._f = f
-
-    def __call__(self, y: Tensor, *args: Tensor) -> Tensor:
-        """Return f."""
-        return self._f(y, *args)
-
-    def jacobian(self, y: Tensor, *args: Tensor) -> Tensor:
-        """Return ``∂f/∂y`` ``[b, N, N]``."""
-        return jacobian(self._f, y, args)
+    has_jacobian = True
 
 
 def with_jacobian(instance: Instance) -> Instance:
@@ -113,7 +99,7 @@ def counts(subject: SolverSubject, make: Callable[[], Solve]) -> None:
         ("evaluations", solution.evaluations, [witness.spent(sample) for sample in batch]),
         ("Jacobians", solution.jacobians, [witness.spent(sample, "jacobian") for sample in batch]),
     ):
-        if what == "Jacobians" and not hasattr(solve.instance.f, "jacobian"):
+        if what == "Jacobians" and not solve.instance.f.has_jacobian:
             continue  # each is made of evaluations, which are counted
         if told.tolist() != called:
             sample = next(i for i in batch if told[i] != called[i])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 import torch
 from torch import Tensor
 
+from qdeq.functions import Function, Wrapper
 from qdeq.solvers import Problem, Solver
 from qdeq.testing.host_watch import HostWatch, on_host
 
@@ -102,41 +103,40 @@ class Witness:
                 self.host.append(f"a tensor on the host is returned ({name})")
 
 
-class Counted:
-    """f, noting for which samples it is called.
+@dataclass(frozen=True, eq=False)
+class Counted(Wrapper):
+    """f, noting for which samples it is called; their index is its first row.
 
-    Args:
-        f: The function, without the index.
+    Attributes:
+        inner: The function, without the index.
         witness: Where it is noted.
     """
 
-    def __init__(self, f: Callable[..., Tensor], witness: Witness) -> None:
-        self._f: Any = f
-        self._witness = witness
-        if hasattr(f, "jacobian"):  # a solver asks whether f has it
-            self.jacobian = self._jacobian
-        if hasattr(f, "at_evaluation"):
-            self.at_evaluation = self._at_evaluation
+    witness: Witness
 
-    def __call__(self, y: Tensor, sample: Tensor, *args: Tensor) -> Tensor:
+    def arguments(self, y: Tensor, *rows: Tensor) -> tuple[Tensor, ...]:
+        """Leave the index out."""
+        return (y, *rows[1:])
+
+    def __call__(self, y: Tensor, *rows: Tensor) -> Tensor:
         """Return f(y, *args)."""
-        witness, samples = self._witness, tuple(sample.tolist())
+        witness, samples = self.witness, tuple(rows[0].tolist())
         witness.calls.append(Call("f", samples, witness.within, y.dtype))
         point = y.detach().clone() if witness.within == "driver" else None
-        value: Tensor = self._f(y, *args)
+        value = super().__call__(y, *rows)
         if point is not None:
             witness.last.update(zip(samples, point, strict=True))
             finite = torch.linalg.vector_norm((value - point).flatten(1), dim=1).isfinite()
             witness.non_finite |= {s for s, good in zip(samples, finite.tolist(), strict=True) if not good}
         return value
 
-    def _at_evaluation(self, evaluation: int) -> Counted:
-        return Counted(self._f.at_evaluation(evaluation), self._witness)
-
-    def _jacobian(self, y: Tensor, sample: Tensor, *args: Tensor, **options: Any) -> Tensor:
-        self._witness.calls.append(Call("jacobian", tuple(sample.tolist()), self._witness.within, y.dtype))
-        found: Tensor = self._f.jacobian(y, *args, **options)
-        return found
+    def jacobian(self, y: Tensor, *rows: Tensor, create_graph: bool = False) -> Tensor:
+        """Return f's Jacobian: its own, which is noted, or made of an evaluation, which is."""
+        if not self.has_jacobian:
+            return Function.jacobian(self, y, *rows, create_graph=create_graph)
+        witness = self.witness
+        witness.calls.append(Call("jacobian", tuple(rows[0].tolist()), witness.within, y.dtype))
+        return super().jacobian(y, *rows, create_graph=create_graph)
 
 
 def watched(solver: S, witness: Witness) -> S:

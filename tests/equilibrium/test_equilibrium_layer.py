@@ -299,11 +299,11 @@ def test_a_sample_that_is_not_finite_takes_no_direct_gradient_from_the_others(en
     bad[1, 5] = math.nan
     with pytest.warns(ConvergenceWarning, match="1 of 4 samples are not finite after direct layers(.|\n)*Remedy"):
         value = model(bad).equilibrium.value
-    (found,) = torch.autograd.grad(value.square().sum(), model.weights)
     rows = [0, 2, 3]
+    (found,) = torch.autograd.grad(value[rows].square().sum(), model.weights)
     clean = model(x[rows]).equilibrium.value
     torch.testing.assert_close(value[rows], clean, atol=EXACT64_DEEP, rtol=0)
-    assert torch.equal(value[1], torch.zeros(4).double())
+    assert value[1].isnan().all()
     torch.testing.assert_close(
         found, torch.autograd.grad(clean.square().sum(), model.weights)[0], atol=EXACT64_DEEP, rtol=0
     )

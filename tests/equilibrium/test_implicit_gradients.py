@@ -18,6 +18,7 @@ from tolerances import EXACT64, EXACT_GRADIENT, FD_GRADIENT, LOSS_SCALE, SAME_LI
 
 from qdeq.adjoints import DenseAdjoint, GmresAdjoint, IterativeAdjoint
 from qdeq.equilibrium import Equilibrium
+from qdeq.functions import Function
 from qdeq.injection import InjectedFunction
 from qdeq.jacobians import jacobian, spectral_radius
 from qdeq.solvers import Anderson, Broyden
@@ -189,7 +190,7 @@ def test_samples_without_any_gradient_have_no_backward_residual(kind):
 # -- without a matrix -------------------------------------------------------------------------------------------------
 
 
-class Matrixless:
+class Matrixless(Function):
     """tanh(A y + x) in 300 dimensions, which counts its calls and has no Jacobian to give."""
 
     def __init__(self):

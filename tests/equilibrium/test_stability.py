@@ -7,6 +7,7 @@ import torch
 from functions import hyperbolic, linear, numbers, rotation
 from tolerances import EXACT64
 
+from qdeq.functions import Function
 from qdeq.solvers import Broyden, Naive, Newton, solve
 from qdeq.stability import LOST, Stability, _components, cube_starts, equilibria, stability
 
@@ -24,7 +25,7 @@ def steep(y, a):
     return torch.tanh(a * y)
 
 
-class Flat:
+class Flat(Function):
     """A piecewise constant map: its derivative is zero where it has one."""
 
     def __init__(self, function):

@@ -13,6 +13,7 @@ from qdeq.adjoints import AdjointRecord, DenseAdjoint, UnrolledAdjoint, attach
 from qdeq.backends import ShotKey
 from qdeq.equilibrium import Equilibrium
 from qdeq.errors import ConvergenceError, ConvergenceWarning, SolverError
+from qdeq.functions import Function
 from qdeq.solvers import SOLVER_CONFIG, Anderson, Broyden, Fallback, Naive, Newton, Solver, solve
 
 G = numbers(20, 3, 4)
@@ -131,7 +132,7 @@ def test_under_shots_the_same_shots_are_drawn_again(steps):
 def test_where_noise_ends_the_solve_it_is_the_derivative_of_the_mean_that_is_returned(solver):
     """The noise is a number of its own in each evaluation, so that the value is a smooth function of the offset."""
 
-    class Noisy:
+    class Noisy(Function):
         shots = 100
 
         def __init__(self, number=0):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
+from qdeq.functions import Function
 from qdeq.seeds import derive_seed
 
 TURNED = (
@@ -16,7 +17,7 @@ TURNED = (
 
 
 @dataclass(frozen=True)
-class Gaussian:
+class Gaussian(Function):
     """``A y + b`` with deviations of standard error ``sigma_i / sqrt(shots)``, independent or all one number times it.
 
     ``seen`` collects (sample, evaluation, shots) of every measurement: no stream may be used twice.

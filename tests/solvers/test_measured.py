@@ -15,6 +15,7 @@ from scipy.stats import chi2, ncx2
 from tolerances import FALSE_ALARM_Z
 
 from qdeq.errors import SolverError
+from qdeq.functions import Function
 from qdeq.solvers import Anderson, Broyden, GrowingShots, Naive, Status, solve, solve_in_turn
 from qdeq.solvers.measured import CLAIM_Z, FALSE_ALARM, FALSE_CLAIM
 
@@ -31,7 +32,7 @@ def margin(p, n):
 def measured_at(points, sigma, *, atol, correlated=False, seed=0):
     """Measure ``f(y) - y = -points`` once for each row, f being 0."""
 
-    class Zero:
+    class Zero(Function):
         shots = 1
 
         def measure(self, y):
@@ -105,7 +106,7 @@ def test_convergence_is_claimed_where_the_noise_permits_it():
 def test_the_relative_tolerance_counts_the_noise_of_f_itself():
     # ||f|| = 3 exactly known but for its own noise: converged means ||r|| + (1 + rtol) z s <= rtol ||f||
     def f_with(error):
-        class F:
+        class F(Function):
             shots = 1
 
             def measure(self, y):
@@ -238,7 +239,7 @@ def test_the_same_shots_give_the_same_solve():
 
 
 @dataclass
-class Exact:
+class Exact(Function):
     """A function with standard errors of 0, or of a size that depends on y."""
 
     error: float = 0.0
@@ -269,7 +270,7 @@ def test_where_both_tolerances_are_zero_every_step_is_taken():
 
 
 def test_of_two_residuals_the_better_known_one_may_be_the_better():
-    class F:
+    class F(Function):
         """Residuals 1, 1.05 and 3 at y = 0, 1 and 2, the first of which is not known well."""
 
         shots = 1
@@ -328,7 +329,7 @@ def test_the_summary_tells_noise_from_failure():
     ],
 )
 def test_a_measurement_that_is_none_is_named(error, message):
-    class F:
+    class F(Function):
         shots = 10
 
         def measure(self, y):
@@ -339,7 +340,7 @@ def test_a_measurement_that_is_none_is_named(error, message):
 
 
 def test_a_standard_error_that_is_not_finite_ends_that_sample_alone():
-    class F:
+    class F(Function):
         shots = 10
 
         def measure(self, y, bad):
@@ -365,7 +366,7 @@ def test_shots_of_an_exact_function_cannot_grow():
 
 
 def test_what_f_raises_is_not_put_down_to_the_solver():
-    class F:
+    class F(Function):
         shots = 10
 
         def measure(self, y):

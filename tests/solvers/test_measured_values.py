@@ -6,6 +6,7 @@ import pytest
 import torch
 from measured_functions import TURNED, contraction
 
+from qdeq.functions import Function
 from qdeq.solvers import Anderson, Broyden, Fallback, GrowingShots, Naive, Status, solve
 
 SOLVERS = {"naive": Naive(), "anderson": Anderson(), "broyden": Broyden(), "fallback": Fallback()}
@@ -14,7 +15,7 @@ ROUNDING = 1e-12
 SAMPLES = 300
 
 
-class Watched:
+class Watched(Function):
     """A measured function that keeps, for each sample, the last point that it was measured at and what came out."""
 
     def __init__(self, f, samples=SAMPLES, seen=None):

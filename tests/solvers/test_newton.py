@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from problems import CASES, Counted
 
+from qdeq.functions import Function
 from qdeq.solvers import Broyden, Newton, solve
 
 LINEAR = 1e-12  # float64: one exact Newton step on a linear system
@@ -27,7 +28,7 @@ def test_iterates_of_the_scalar_equation_are_those_of_the_textbook():
 
 
 def test_counts_with_and_without_a_jacobian_of_fs_own():
-    class WithJacobian(Counted):
+    class WithJacobian(Counted, Function):
         def jacobian(self, y, *args):
             return torch.diag_embed(-torch.sin(y))
 

@@ -12,6 +12,7 @@ from problems import Counted, affine, contraction
 from qdeq.adjoints import UnrolledAdjoint
 from qdeq.equilibrium import Equilibrium
 from qdeq.errors import SolverError, SpecError
+from qdeq.functions import Function
 from qdeq.solvers import Newton, NewtonKrylov, Status, solve
 from qdeq.solvers.base import Problem
 from qdeq.solvers.newton_krylov import NewtonKrylovState
@@ -206,7 +207,7 @@ def test_steps_are_pure():
         y, state = first, after
 
 
-class Sampled:
+class Sampled(Function):
     """f that notes which evaluation of which sample it is asked for, as a function that is sampled does."""
 
     def __init__(self, number=0, seen=None):

@@ -7,6 +7,7 @@ import torch
 from pydantic.dataclasses import dataclass
 
 from qdeq.errors import DataError, SolverError
+from qdeq.functions import Function
 from qdeq.solvers import SOLVER_CONFIG, Naive, Solver, Status, solve
 
 Y0 = torch.zeros(2, 3)
@@ -76,7 +77,7 @@ def test_what_the_jacobian_of_f_raises_is_not_put_down_to_the_solver():
         def step(self, problem, state, y, fy):
             problem.jacobian(y)
 
-    class WithJacobian:
+    class WithJacobian(Function):
         def __call__(self, y):
             return torch.cos(y)
 

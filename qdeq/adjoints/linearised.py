@@ -1,0 +1,113 @@
+"""f near the equilibrium as it was in the forward pass: its value, and products with its Jacobian.
+
+The backward pass may come when the weights have moved on. So it never asks f again: J is taken from the graph that the
+forward pass recorded, whose tensors PyTorch guards against changes, or from f's own Jacobian. That one may be asked for
+later only where f is frozen.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from qdeq.functions import Function, NotDifferentiable
+from qdeq.jacobians import jacobian
+
+_CHANGED = (
+    "f is not what it was in the forward pass: something that it depends on was changed in place.\n"
+    "Remedy: run backward before the optimiser's step, or the layer again after it."
+)
+
+
+class Linearised:
+    """One evaluation of f, recorded, and J = ∂f/∂y there.
+
+    Args:
+        f: The function.
+        y: ``[B, *S]``, where it is evaluated; constant.
+        rows: f's other arguments.
+        matrix_free: Whether J is too large to be formed.
+
+    Attributes:
+        value: ``[B, *S]``, f at y with its graph, which leads to whatever f depends on.
+        trainable: Whether it leads anywhere but to y.
+    """
+
+    def __init__(self, f: Function, y: Tensor, rows: tuple[Tensor, ...], *, matrix_free: bool = False) -> None:
+        self._f, self._y, self._rows = f, y, rows
+        self._versions = [row._version for row in rows]
+        self._matrix: Tensor | None = None
+        # circuits have no derivative that costs less than all of their Jacobian: matrix_free is for other functions
+        self._own = f.has_jacobian and (f.frozen or not matrix_free)
+        self._leaf = y.detach().requires_grad_(not self._own)
+        with torch.enable_grad():
+            self.value = f(self._leaf.clone(), *rows)  # f may overwrite its argument
+        self.trainable = self.value.requires_grad and (self._own or _leads_elsewhere(self.value, self._leaf))
+        if self.trainable and self._own and not f.frozen:
+            self.matrix()
+
+    def matrix(self) -> Tensor:
+        """Return J ``[B, N, N]``."""
+        if self._matrix is None:
+            batch, size = len(self._y), math.prod(self._y.shape[1:])
+            if self._own:
+                self._check_rows()
+                # a copy: f may return what it keeps
+                self._matrix = jacobian(self._f, self._y, self._rows).detach().clone()
+            else:
+                units = torch.eye(size, dtype=self._y.dtype, device=self._y.device)
+                products = [self.pull_back(unit.expand(batch, -1).reshape(self._y.shape)) for unit in units]
+                self._matrix = torch.stack([product.reshape(batch, size) for product in products], dim=1)
+        return self._matrix
+
+    def pull_back(self, u: Tensor) -> Tensor:
+        """Return ``u J`` ``[B, *S]`` for u ``[B, *S]``."""
+        if self._own:
+            return (self.matrix() * u.flatten(1)[..., None]).sum(1).reshape(u.shape)
+        found = torch.autograd.grad(self.value, self._leaf, u, retain_graph=True, allow_unused=True)[0]
+        if found is None:
+            raise NotDifferentiable("f(y) does not depend on y through autograd, so its Jacobian is unknown.")
+        return found
+
+    def pull_back_one(self, sample: int) -> Callable[[Tensor], Tensor]:
+        """Return ``u -> u J`` ``[1, *S]`` for one sample alone, without the cost of the others.
+
+        Raises:
+            RuntimeError: f has changed since the forward pass.
+        """
+        one = slice(sample, sample + 1)
+        if self._own:
+            matrix = self.matrix()[sample]
+            return lambda u: (u.flatten(1) @ matrix).reshape(u.shape)
+        with torch.enable_grad():
+            leaf = self._y[one].detach().requires_grad_()
+            value = self._f(leaf.clone(), *(row[one] for row in self._rows))
+        if not value.requires_grad:
+            raise NotDifferentiable("f(y) does not depend on y through autograd, so its Jacobian is unknown.")
+        scale = torch.linalg.vector_norm(self.value[one].detach()) + torch.linalg.vector_norm(leaf.detach())
+        off = torch.linalg.vector_norm((value - self.value[one]).detach())
+        if not bool(off <= torch.finfo(value.dtype).eps ** 0.75 * scale):  # a batch of one may be rounded otherwise
+            raise RuntimeError(_CHANGED)
+        return lambda u: torch.autograd.grad(value, leaf, u, retain_graph=True, materialize_grads=True)[0]
+
+    def _check_rows(self) -> None:
+        if [row._version for row in self._rows] != self._versions:
+            raise RuntimeError(_CHANGED)
+
+
+def _leads_elsewhere(value: Tensor, leaf: Tensor) -> bool:
+    """Whether a value's graph has another leaf."""
+    seen, pending = set(), [value.grad_fn]
+    while pending:
+        node = pending.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        ends = node.name() == "torch::autograd::AccumulateGrad"  # at a leaf
+        if ends and node.variable is not leaf:  # type: ignore[attr-defined]
+            return True
+        pending += [following for following, _ in node.next_functions]
+    return False
