@@ -1,7 +1,8 @@
-"""The layer as users of PyTorch treat it: hooks, autocast, torch.compile, torch.func, steps before the backward pass."""
+"""The layer as users of PyTorch treat it: hooks, autocast, torch.compile, torch.func, steps before backward."""
 
 import inspect
 import math
+import re
 import warnings
 
 import numpy as np
@@ -61,23 +62,27 @@ def gradient_after_a_step(adjoint, f, rows, parameters):
     """Return the gradient of the second of two losses, the weights changed in between; None where PyTorch refuses."""
     layer = Equilibrium(TIGHT, adjoint=adjoint)
     value = layer(f, torch.zeros(len(rows[0]), 3).double(), rows).value
-    (value - 1).square().sum()
     with torch.no_grad():
         for parameter in parameters:
             parameter.mul_(0.7)
     try:
         return torch.autograd.grad((value - 1).square().sum(), parameters)
     except RuntimeError as refused:
-        assert "modified by an inplace operation" in str(refused) or "changed in place" in str(refused)
+        if not re.search("modified by an inplace operation|changed in place", str(refused)):
+            raise
         return None
 
 
-@pytest.mark.parametrize("adjoint", EXACT, ids=str)
-@pytest.mark.parametrize("kind", ["saved", "scaled", "own jacobian", "compiled", "circuits", "injected scale"])
-def test_a_step_before_the_backward_pass_changes_no_gradient_silently(adjoint, kind):
-    if adjoint == DenseAdjoint(order=2) and kind == "circuits":
-        pytest.skip("circuits have no derivative of the Jacobian, and say so")
+KINDS = ["saved", "scaled", "own jacobian", "compiled", "circuits", "injected scale"]
+TWICE = DenseAdjoint(order=2)  # circuits have no derivative of the Jacobian
 
+
+@pytest.mark.parametrize(
+    ("adjoint", "kind"),
+    [(adjoint, kind) for adjoint in EXACT for kind in KINDS if (adjoint, kind) != (TWICE, "circuits")],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_a_step_before_the_backward_pass_changes_no_gradient_silently(adjoint, kind):
     def make():
         x, matrix = numbers(2, 4, 3), nn.Parameter(matrix_with_radius(0.6, size=3))
         if kind == "saved":
@@ -190,8 +195,8 @@ def test_a_row_without_a_finite_value_is_nan_and_the_warning_names_the_callers_l
 )
 def test_a_batch_that_f_closes_over_is_named(call):
     x = torch.tensor([[0.1, 0.2], [0.5, math.nan], [3.0, 1.0], [0.0, 0.0]])
-    with warnings.catch_warnings(), pytest.raises(SolverError, match=r"of 4 samples(.|\n)*has to be one of its rows"):
-        warnings.simplefilter("ignore")
+    warnings.simplefilter("ignore")  # pytest puts the filters back
+    with pytest.raises(SolverError, match=r"of 4 samples(.|\n)*has to be one of its rows"):
         call(lambda y: torch.cos(y) + x, torch.zeros(4, 2))
 
 
@@ -217,7 +222,7 @@ def test_what_f_itself_raises_passes_as_it_is():
     ],
 )
 def test_inputs_that_are_no_batch_say_what_to_do(x, message):
-    f = Layer().function.at(torch.zeros(6))
+    f = Layer().function.at(torch.zeros(12))
     for call in (f, f.jacobian, lambda x: f.inject(x, 1.0, 3)):
         with pytest.raises(CircuitError, match=message):
             call(x)
@@ -290,14 +295,14 @@ def test_transforms_of_torch_func_are_refused_with_the_remedy():
     def loss(weights):
         return torch.func.functional_call(layer, {"weights": weights}, (X,)).sum()
 
-    plain = nn.Parameter(torch.tensor(0.5))
+    def plain(a):
+        return Equilibrium()(lambda y: torch.cos(a * y), torch.zeros(2, 3)).value.sum()
+
     trials = [
         lambda: torch.func.grad(loss)(layer.weights.detach()),
         lambda: torch.func.jacrev(loss)(layer.weights.detach()),
         lambda: torch.func.vmap(lambda row: layer(row[None])[0])(X),
-        lambda: torch.func.grad(lambda a: Equilibrium()(lambda y: torch.cos(a * y), torch.zeros(2, 3)).value.sum())(
-            plain
-        ),
+        lambda: torch.func.grad(plain)(torch.tensor(0.5)),
     ]
     for trial in trials:
         with pytest.raises(UnsupportedError, match=r"torch.func(.|\n)*Remedy: torch.autograd.grad"):
