@@ -12,13 +12,13 @@ from qdeq.circuit import Circuit, Gate, Input
 from qdeq.errors import QdeqError, UnsupportedError
 from qdeq.gates import GATES
 from qdeq.observables import Z
-from qdeq.testing import contract_checks, gradient_checks, noise_checks, shot_checks, value_checks
+from qdeq.testing import contract_checks, evaluation_checks, gradient_checks, noise_checks, shot_checks, value_checks
 from qdeq.testing.harness import CHECKS, run_check
 from qdeq.testing.report import BackendReport, chosen
 from qdeq.testing.subject import Subject
 from qdeq.testing.tolerances import tolerances
 
-_ORDER = (value_checks, gradient_checks, shot_checks, noise_checks, contract_checks)
+_ORDER = (value_checks, gradient_checks, shot_checks, evaluation_checks, noise_checks, contract_checks)
 
 CHECK_NAMES = tuple(
     name for module in _ORDER for name, check in CHECKS.items() if check.test.__module__ == module.__name__

@@ -31,7 +31,8 @@ NOT_NORMAL = 1.15
 """Room for means of 400 shots not being quite normal, and for their spread being estimated from them."""
 
 
-def _key(subject: Subject, case: Case) -> ShotKey:
+def shot_key(subject: Subject, case: Case) -> ShotKey:
+    """Return the key of a case's shots."""
     return ShotKey(seed=subject.seed, step=int(case.circuit.content_hash[:6], 16))
 
 
@@ -67,7 +68,7 @@ def _statistics(subject: Subject) -> Mapping[str, SearchStrategy[Case]]:
 def shots_statistics(subject: Subject, case: Case) -> None:
     """Shots are distributed as the state says: exact binomial tests, with a false alarm of 1e-6 in all."""
     exact = subject.expected(case)[0]
-    means = _measure(subject, case, ROWS, SHOTS, _key(subject, case)).value.double().mean(0).numpy()
+    means = _measure(subject, case, ROWS, SHOTS, shot_key(subject, case)).value.double().mean(0).numpy()
     total = ROWS * SHOTS
     level = FALSE_ALARM / _comparisons(subject, MOST_STRINGS)
     room = subject.allowed(case)  # the state itself is known to the tolerance
@@ -91,11 +92,12 @@ def _uncertain(subject: Subject) -> Mapping[str, SearchStrategy[Case]]:
     return {"any": case()}
 
 
-def _seeded(subject: Subject) -> str:
+def seeded(subject: Subject) -> str:
+    """Return why a backend's shots cannot be told apart, if they cannot."""
     return shots(subject) or ("" if subject.backend.capabilities.seedable else "the backend is not seedable")
 
 
-@check("shots-seed", _uncertain, needs=_seeded, share=0.4)
+@check("shots-seed", _uncertain, needs=seeded, share=0.4)
 def shots_seed(subject: Subject, case: Case) -> None:
     """The same key gives the same shots, in any batch; another key, and another sample, gives others."""
     inputs, weights = case.tensors()
@@ -104,7 +106,7 @@ def shots_seed(subject: Subject, case: Case) -> None:
         found = subject.backend.expectation(case.circuit, values, weights, case.observables, shots=1000, key=key)
         return found.value.numpy()
 
-    key = replace(_key(subject, case), samples=(3, 14, 15, 92))
+    key = replace(shot_key(subject, case), samples=(3, 14, 15, 92))
     first = measure(inputs, key)
     _same("the same key gives the same shots", first, measure(inputs, key))
     for rows in ([2], [3, 0], [3, 1, 2, 0]):
@@ -150,7 +152,7 @@ def _spread(subject: Subject) -> Mapping[str, SearchStrategy[Case]]:
 def standard_error(subject: Subject, case: Case) -> None:
     """Standard errors are the spread over many samples, also of sums measured in several settings."""
     exact = subject.expected(case)[0]
-    result = _measure(subject, case, ERROR_ROWS, ERROR_SHOTS, _key(subject, case))
+    result = _measure(subject, case, ERROR_ROWS, ERROR_SHOTS, shot_key(subject, case))
     if result.standard_error is None:
         raise Mismatch("there is no standard error", "a tensor [B, O]", None)
     value, error = result.value.double().numpy(), result.standard_error.double().numpy()
@@ -163,5 +165,5 @@ def standard_error(subject: Subject, case: Case) -> None:
     what = f"the means of ((estimate - exact) / standard error)² over {ERROR_ROWS} samples"
     subject.compare(what, np.ones(len(squares)), squares, allowed)
     certain = Case(Circuit(2, (Gate("X", 1),)), (Z(0), Z(1)))
-    sure = _measure(subject, certain, 2, 20, _key(subject, case)).standard_error
+    sure = _measure(subject, certain, 2, 20, shot_key(subject, case)).standard_error
     subject.compare("the standard errors of certain outcomes", np.zeros((2, 2)), sure, 1e-3)

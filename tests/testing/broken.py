@@ -252,6 +252,28 @@ class OneSeedForAll(Good):
         return super().evaluate(circuits, inputs, weights, observables, shots=shots, key=key, part=part)
 
 
+class _OneEvaluation(FrozenFunction):
+    """Does not hand on the number of the evaluation."""
+
+    def __init__(self, inner):
+        self.inner, self.shots = inner, inner.shots
+
+    def __call__(self, inputs):
+        return self.inner(inputs)
+
+    def measure(self, inputs):
+        return self.inner.measure(inputs)
+
+    def at_shots(self, shots):
+        return _OneEvaluation(self.inner.at_shots(shots))
+
+
+@options
+class OneEvaluationForAll(Good):
+    def at(self, circuit, weights, observables, **given):
+        return _OneEvaluation(super().at(circuit, weights, observables, **given))
+
+
 @options
 class SmallErrors(Good):
     def evaluate(self, circuits, inputs, weights, observables, *, shots=None, key=None, part=0):
@@ -317,6 +339,7 @@ BROKEN = {
     ReadoutError: "shots-statistics",
     IgnoredSeed: "shots-seed",
     OneSeedForAll: "shots-seed",
+    OneEvaluationForAll: "shots-evaluations",
     SmallErrors: "standard-error",
     WrongGradientFactor: "gradients",
     GlobalPhase: "compiled-equals-circuits",
