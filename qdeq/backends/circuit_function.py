@@ -18,6 +18,7 @@ from torch import Tensor
 from qdeq.backends.function import FrozenFunction, check_inputs
 from qdeq.backends.sampling import ShotKey, least_error
 from qdeq.backends.shifts import shifted_circuits
+from qdeq.backends.summation import norms
 from qdeq.circuit import Angle, Circuit, Input, Weight
 from qdeq.errors import UnsupportedError
 from qdeq.injection import upsample, upsample_transposed
@@ -134,8 +135,7 @@ class CircuitFunction(FrozenFunction):
         """
         v = inputs[:, : self.num_encoded]
         w = directions[:, : self.num_encoded]
-        norm = torch.linalg.vector_norm(v, dim=1)
-        length = torch.linalg.vector_norm(w, dim=1)
+        norm, length = norms(v)[:, 0], norms(w)[:, 0]
         length = torch.where(length == 0, 1.0, length)  # a direction of other inputs moves nothing
         # f is homogeneous, so any length of w is exact; that of v keeps sums and differences well conditioned
         factor = (norm[:, None] / length)[..., None]
