@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 RUN = 128
-"""Most terms that a matrix product adds in one go: it errs by a few 1e-7 of their sum, and the runs together by less."""
+"""Most terms that a matrix product adds in one go: it errs by a few 1e-7 of their sum, all runs together by less."""
 COLUMNS = 1 << 14
 """The same where both factors have 16 rows or so: such products add in panels, and short runs would cost time."""
 
