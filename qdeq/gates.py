@@ -281,8 +281,8 @@ GATES: dict[str, GateType] = {row.name: row for row in _ROWS}
 
 
 def reduced(angle: float) -> float:
-    """Return the angle modulo 4π, from -2π to 2π: every gate of the table has this period (controlled rotations need it).
+    """Return the angle modulo 4π, from -2π to 2π: a period of every gate of the table, and the least of controlled ones.
 
-    Exact to rounding for any double: sine and cosine are told from all of the angle's bits.
+    Right to rounding for any double: sine and cosine are made from all of its bits.
     """
     return angle if abs(angle) <= 2 * pi else 2 * atan2(sin(angle / 2), cos(angle / 2))

@@ -64,10 +64,10 @@ class CircuitBackend(Backend):
     def run(self, circuits: Sequence[Circuit]) -> np.ndarray:
         """Run bound circuits and return ``[N, 2^n]``, qubit 0 the most significant bit, idle qubits included.
 
-        The circuits are all on the same register. Gates in :attr:`lacks` do not occur, and angles are from -2π to 2π. An
-        amplitude encoding may stand first, with its values bound; ``circuit.prepared()`` writes it out as gates for targets without state
-        preparation. Noise channels occur where :attr:`capabilities` has noise. Readout errors are added afterwards:
-        declare them (``readout``) for amplitudes and probabilities alike.
+        The circuits are all on the same register. Gates in :attr:`lacks` do not occur; angles are from -2π to 2π. An
+        amplitude encoding may stand first, with its values bound; ``circuit.prepared()`` writes it out as gates for
+        targets without state preparation. Noise channels occur where :attr:`capabilities` has noise. Readout errors are
+        added afterwards: declare them (``readout``) for amplitudes and probabilities alike.
         """
 
     def evaluate(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from qdeq.backends.finite import on_finite_rows
 from qdeq.backends.function import FrozenFunction, check_inputs
 from qdeq.backends.sampling import ShotKey, least_error
 from qdeq.backends.shifts import shifted_circuits
@@ -79,6 +80,10 @@ class CircuitFunction(FrozenFunction):
             return self
         return self._sampled(self.shots, replace(self.key, samples=tuple(samples.tolist())))
 
+    def for_rows(self, rows: Sequence[int]) -> CircuitFunction:
+        """Return the function with the shot streams of some rows of the batch; itself where there are no shots."""
+        return self if self.key is None else self._sampled(self.shots, self.key.select(rows))
+
     def _sampled(self, shots: int | None, key: ShotKey) -> CircuitFunction:
         return CircuitFunction(self.backend, self.circuit, self.weights, self.observables, shots=shots, key=key)
 
@@ -108,6 +113,15 @@ class CircuitFunction(FrozenFunction):
             identity = torch.eye(inputs.shape[1], dtype=inputs.dtype, device=inputs.device)
             result = result + self.directional(inputs, identity[: self.num_encoded], inputs.shape[1])
         return result
+
+    @on_finite_rows
+    def state_jacobian(self, inputs: Tensor, size: int) -> Tensor:
+        """Return ``∂f/∂v W`` ``[B, O, n]`` for a state of n entries that is fed back (:mod:`qdeq.injection`)."""
+        inner = upsample_transposed(self.angle_jacobian(inputs), size)
+        if self.num_encoded:
+            columns = upsample(torch.eye(size, dtype=inputs.dtype, device=inputs.device), inputs.shape[1])
+            inner = inner + self.directional(inputs, columns, size)
+        return inner
 
     @property
     def num_encoded(self) -> int:
@@ -273,11 +287,7 @@ class _InjectedCircuits:
         function = self._function.for_samples(samples)
         inputs = x + self._scale * upsample(y, x.shape[1])
         function._refuse_graph(create_graph)
-        inner = upsample_transposed(function.angle_jacobian(inputs), y.shape[1])
-        if function.num_encoded:
-            columns = upsample(torch.eye(y.shape[1], dtype=y.dtype, device=y.device), x.shape[1])
-            inner = inner + function.directional(inputs, columns, y.shape[1])
-        return self._scale * inner
+        return self._scale * function.state_jacobian(inputs, y.shape[1])
 
 
 @lru_cache(maxsize=256)

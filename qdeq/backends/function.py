@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
+from qdeq.backends.finite import on_finite_rows
 from qdeq.errors import CircuitError, UnsupportedError
 from qdeq.injection import InjectedFunction
 from qdeq.jacobians import require_autograd
@@ -20,6 +21,8 @@ class FrozenFunction(ABC):
     and in the weights that it was frozen at; the graph up to the weights is shared by all calls, so run backward
     through it once.
 
+    Rows whose inputs are not finite have the value NaN, and are not evaluated: see :mod:`qdeq.backends.finite`.
+
     Attributes:
         compiled: Whether the circuit has been run for good, so that neither an evaluation nor a Jacobian runs it again.
         shots: Measurements of an evaluation per group of observables; None where it is exact. Where it is a number,
@@ -28,6 +31,12 @@ class FrozenFunction(ABC):
 
     compiled: bool = False
     shots: int | None = None
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        for name in ("__call__", "measure", "jacobian"):  # of plug-ins too
+            if name in vars(cls):
+                setattr(cls, name, on_finite_rows(vars(cls)[name]))
 
     @abstractmethod
     def __call__(self, inputs: Tensor) -> Tensor:
@@ -41,6 +50,7 @@ class FrozenFunction(ABC):
         """
         raise UnsupportedError("these expectations have no standard errors; freeze the weights with a number of shots")
 
+    @on_finite_rows
     def jacobian(self, inputs: Tensor, *, create_graph: bool = False) -> Tensor:
         """Return the Jacobian ``∂f/∂v``, shape ``[B, O, I]``.
 
@@ -59,6 +69,10 @@ class FrozenFunction(ABC):
                 for o in range(value.shape[1])
             ]
         return torch.stack(rows, dim=1)
+
+    def for_rows(self, rows: Sequence[int]) -> FrozenFunction:
+        """Return the function for some rows of the batch, with their shot streams; itself where it has none."""
+        return self
 
     def inject(self, x: Tensor, scale: Tensor | float, size: int) -> tuple[Callable[..., Tensor], tuple[Tensor, ...]]:
         """Return ``f(y, *rows) = q(x + s W y)`` and its rows, tensors with the batch first (see :mod:`qdeq.injection`).

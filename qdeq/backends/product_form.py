@@ -196,7 +196,11 @@ class ProductForm(FrozenFunction):
         if x.shape[1] != len(self._encoding.slope) or x.shape[1] % size:
             return super().inject(x, scale, size)
         slope = scale * upsample_transposed(self._encoding.slope.mT, size).mT
-        return _InjectedProduct(self, slope), (self._angles(x),)
+        broken = ~x.isfinite().all(dim=1, keepdim=True)
+        if not bool(broken.any()):
+            return _InjectedProduct(self, slope), (self._angles(x),)
+        # backward, zero times NaN would reach the tensor, which all samples share: NaN enters behind it, as a constant
+        return _InjectedProduct(self, slope), (self._angles(x.masked_fill(broken, 0.0)), broken)
 
     def _angles(self, inputs: Tensor) -> Tensor:
         slope = self._encoding.slope
@@ -209,21 +213,23 @@ class ProductForm(FrozenFunction):
 
 
 class _InjectedProduct:
-    """``f(y, angles)`` at the encoder's angles ``angles + y S``."""
+    """``f(y, angles)`` at the encoder's angles ``angles + y S``; NaN where a further row says that x is not finite."""
 
     def __init__(self, form: ProductForm, slope: Tensor) -> None:
         self._form = form
         self._slope = slope
 
-    def __call__(self, y: Tensor, angles: Tensor) -> Tensor:
+    def __call__(self, y: Tensor, angles: Tensor, *broken: Tensor) -> Tensor:
         if y.shape[1] != len(self._slope):
             raise CircuitError(f"the state has {len(self._slope)} entries a sample, not {y.shape[1]}")
-        return self._form.at_angles(torch.addmm(angles, y, self._slope))
+        value = self._form.at_angles(torch.addmm(angles, y, self._slope))
+        return value.masked_fill(broken[0], torch.nan) if broken else value
 
-    def jacobian(self, y: Tensor, angles: Tensor, *, create_graph: bool = False) -> Tensor:
+    def jacobian(self, y: Tensor, angles: Tensor, *broken: Tensor, create_graph: bool = False) -> Tensor:
         """Return ``∂f/∂y`` ``[B, O, n]``."""
         inner = self._form.jacobian_at_angles(torch.addmm(angles, y, self._slope), create_graph=create_graph)
-        return inner @ self._slope.mT
+        result = inner @ self._slope.mT
+        return result.masked_fill(broken[0][..., None], torch.nan) if broken else result
 
 
 def _product(vectors: Sequence[Tensor], like: Tensor) -> Tensor:
