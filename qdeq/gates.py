@@ -281,7 +281,7 @@ GATES: dict[str, GateType] = {row.name: row for row in _ROWS}
 
 
 def reduced(angle: float) -> float:
-    """Return the angle modulo 4π, from -2π to 2π: a period of every gate of the table, and the least of controlled ones.
+    """Return the angle modulo 4π, from -2π to 2π: a period of every gate of the table, the least of some.
 
     Right to rounding for any double: sine and cosine are made from all of its bits.
     """

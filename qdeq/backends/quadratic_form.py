@@ -95,8 +95,8 @@ class _InjectedForm:
 
     x_⊥ is the part of x that is orthogonal to W's columns and m the rest of it, the mean of each run. Numerators and
     squared norm are ``c + b·w + wᵀ Q w`` with ``Q = Wᵀ A_o W``, or ``Wᵀ W`` for the norm, which stands last. An
-    evaluation costs O(n³) instead of O(d² n): nothing of the size of the features is left in the iteration. Where some x
-    are not finite, a further row says which.
+    evaluation costs O(n³) instead of O(d² n): nothing of the size of the features is left in the iteration. If some
+    x are not finite, a further row says which.
     """
 
     def __init__(self, middle: Tensor, ground: Tensor) -> None:
