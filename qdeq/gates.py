@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import pi, sqrt
+from math import atan2, cos, pi, sin, sqrt
 
 import torch
 from torch import Tensor
@@ -278,3 +278,11 @@ _ROWS = (
 
 GATES: dict[str, GateType] = {row.name: row for row in _ROWS}
 """The table itself, by name."""
+
+
+def reduced(angle: float) -> float:
+    """Return the angle modulo 4π, from -2π to 2π: a period of every gate of the table, the least of some.
+
+    Right to rounding for any double: sine and cosine are made from all of its bits.
+    """
+    return angle if abs(angle) <= 2 * pi else 2 * atan2(sin(angle / 2), cos(angle / 2))

@@ -6,6 +6,7 @@ Everything else, from expectations and shots to gradients and compiled functions
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -31,6 +32,7 @@ from qdeq.backends.torch.simulator import amplitudes
 from qdeq.circuit import Channel, Circuit, Gate
 from qdeq.errors import UnsupportedError
 from qdeq.functions import Function
+from qdeq.gates import reduced
 from qdeq.observables import BASIS_GATES, MeasurementGroup, Observable, measurement_groups
 
 ADAPTER_CONFIG = ConfigDict(extra="forbid")
@@ -63,10 +65,10 @@ class CircuitBackend(Backend):
     def run(self, circuits: Sequence[Circuit]) -> np.ndarray:
         """Run bound circuits and return ``[N, 2^n]``, qubit 0 the most significant bit, idle qubits included.
 
-        The circuits are all on the same register. Gates in :attr:`lacks` do not occur. An amplitude encoding may stand
-        first, with its values bound; ``circuit.prepared()`` writes it out as gates for targets without state
-        preparation. Noise channels occur where :attr:`capabilities` has noise. Readout errors are added afterwards:
-        declare them (``readout``) for amplitudes and probabilities alike.
+        The circuits are all on the same register. Gates in :attr:`lacks` do not occur; angles are from -2π to 2π. An
+        amplitude encoding may stand first, with its values bound; ``circuit.prepared()`` writes it out as gates for
+        targets without state preparation. Noise channels occur where :attr:`capabilities` has noise. Readout errors are
+        added afterwards: declare them (``readout``) for amplitudes and probabilities alike.
         """
 
     def evaluate(
@@ -233,7 +235,13 @@ def encoded_state(circuit: Circuit) -> np.ndarray:
 
 
 def lowered(circuit: Circuit, lacks: frozenset[str]) -> Circuit:
-    """Return the circuit with the gates in ``lacks`` decomposed by the gate table, as often as it takes."""
+    """Return the circuit as an adapter runs it: angles modulo 4π, and the gates in ``lacks`` decomposed by the table.
+
+    The angles are reduced here, in double precision and for every adapter, because simulators are free to hold them in
+    less (qsim: float32) or in other units (Cirq: half turns), and lose the digits of a large one.
+    """
+    if any(isinstance(angle, float) and abs(angle) > 2 * math.pi for gate in circuit.gates for angle in gate.angles):
+        circuit = circuit.map_angles(lambda angle: reduced(angle) if isinstance(angle, float) else angle)
     if not any(gate.name in lacks for gate in circuit.gates):
         return circuit
     operations = list(circuit.operations[: len(circuit.operations) - len(circuit.body)])

@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass as options_dataclass
 from torch import Tensor
 
+from qdeq.backends.finite import check_finite
 from qdeq.backends.function import FrozenFunction
 from qdeq.backends.sampling import ShotKey
 from qdeq.circuit import Circuit
@@ -150,7 +151,7 @@ class Backend(ABC):
 
         Raises:
             UnsupportedError: The backend cannot do this.
-            CircuitError: Shapes that do not fit the circuit.
+            CircuitError: Shapes that do not fit the circuit; inputs or weights that are not finite.
         """
         self.check(circuit, weights, observables, inputs=inputs, shots=shots)
         key = None if shots is None else key or ShotKey(seed=0)
@@ -203,7 +204,7 @@ class Backend(ABC):
 
         Raises:
             UnsupportedError: The backend cannot do this.
-            CircuitError: Weights or observables that do not fit the circuit.
+            CircuitError: Weights or observables that do not fit the circuit; weights that are not finite.
         """
         self.check(circuit, weights, observables, shots=shots)
         key = None if shots is None else key or ShotKey(seed=0)
@@ -238,7 +239,7 @@ class Backend(ABC):
 
         Raises:
             UnsupportedError: The register is too large, or shots or noise are not to be had.
-            CircuitError: Shapes that do not fit, or observables outside the register.
+            CircuitError: Shapes that do not fit, numbers that are not finite, or observables outside the register.
         """
         can = self.capabilities
         if circuit.num_qubits > can.max_qubits:
@@ -275,6 +276,11 @@ class Backend(ABC):
             raise CircuitError(
                 f"the circuit takes inputs of shape [batch, {circuit.num_inputs}], not {list(inputs.shape)}"
             )
+        check_finite(
+            "weights", weights, "If training has diverged, lower the learning rate; otherwise mend the weights."
+        )
+        if inputs is not None:
+            check_finite("inputs", inputs, "Mend the sample's features, or leave it out.")
 
     def _check_noise(self, circuit: Circuit, shots: int | None) -> None:
         can = self.capabilities

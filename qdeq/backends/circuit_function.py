@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from qdeq.backends.finite import on_finite_rows
 from qdeq.backends.function import FrozenFunction, check_inputs
 from qdeq.backends.sampling import ShotKey, least_error
 from qdeq.backends.shifts import shifted_circuits
+from qdeq.backends.summation import norms
 from qdeq.circuit import Angle, Circuit, Input, Weight
 from qdeq.errors import UnsupportedError
 from qdeq.functions import Function
@@ -79,6 +81,10 @@ class CircuitFunction(FrozenFunction):
             return self
         return self._sampled(self.shots, replace(self.key, samples=tuple(samples.tolist())))
 
+    def for_rows(self, rows: Sequence[int]) -> CircuitFunction:
+        """Return the function with the shot streams of some rows of the batch; itself where there are no shots."""
+        return self if self.key is None else self._sampled(self.shots, self.key.select(rows))
+
     def _sampled(self, shots: int | None, key: ShotKey) -> CircuitFunction:
         return CircuitFunction(self.backend, self.circuit, self.weights, self.observables, shots=shots, key=key)
 
@@ -109,6 +115,15 @@ class CircuitFunction(FrozenFunction):
             result = result + self.directional(inputs, identity[: self.num_encoded], inputs.shape[1])
         return result
 
+    @on_finite_rows
+    def state_jacobian(self, inputs: Tensor, size: int) -> Tensor:
+        """Return ``∂f/∂v W`` ``[B, O, n]`` for a state of n entries that is fed back (:mod:`qdeq.injection`)."""
+        inner = upsample_transposed(self.angle_jacobian(inputs), size)
+        if self.num_encoded:
+            columns = upsample(torch.eye(size, dtype=inputs.dtype, device=inputs.device), inputs.shape[1])
+            inner = inner + self.directional(inputs, columns, size)
+        return inner
+
     @property
     def num_encoded(self) -> int:
         """Number of inputs that are amplitudes; 0 where the encoding has none, or holds numbers."""
@@ -135,8 +150,7 @@ class CircuitFunction(FrozenFunction):
         """
         v = inputs[:, : self.num_encoded]
         w = directions[:, : self.num_encoded]
-        norm = torch.linalg.vector_norm(v, dim=1)
-        length = torch.linalg.vector_norm(w, dim=1)
+        norm, length = norms(v)[:, 0], norms(w)[:, 0]
         length = torch.where(length == 0, 1.0, length)  # a direction of other inputs moves nothing
         # f is homogeneous, so any length of w is exact; that of v keeps sums and differences well conditioned
         factor = (norm[:, None] / length)[..., None]
@@ -252,11 +266,7 @@ class _InjectedCircuits(InjectedFunction):
         """Return ``∂f/∂y`` ``[B, n, n]``."""
         function, (inputs,) = self.chosen(*rows), self.arguments(y, *rows)
         function.refuse_graph(create_graph)
-        inner = upsample_transposed(function.angle_jacobian(inputs), y.shape[1])
-        if function.num_encoded:
-            columns = upsample(torch.eye(y.shape[1], dtype=y.dtype, device=y.device), inputs.shape[1])
-            inner = inner + function.directional(inputs, columns, y.shape[1])
-        return self.scale * inner
+        return self.scale * function.state_jacobian(inputs, y.shape[1])
 
 
 @lru_cache(maxsize=256)

@@ -19,6 +19,7 @@ from qdeq.backends.function import FrozenFunction
 from qdeq.backends.product_form import ProductEncoding, ProductForm
 from qdeq.backends.quadratic_form import QuadraticForm
 from qdeq.backends.readout import read_as
+from qdeq.backends.summation import product
 from qdeq.circuit import Circuit, ReadoutError
 from qdeq.gates import GATES
 from qdeq.observables import (
@@ -162,10 +163,10 @@ def _diagonal_forms(columns: Tensor, strings: Sequence[PauliString], circuit: Ci
         signs = _values_read(tuple(strings[k] for k in chosen), circuit.readout, first, width)
         if blocks.shape[1] == 1:  # no sharing: weigh the rows, one product for each string
             weighed = signs.to(columns)[:, :, None] * columns
-            parts.append(_real_product(columns[None], weighed) if real else columns.mH @ weighed)
+            parts.append(_real_product(columns[None], weighed) if real else product(columns.mH[None], weighed))
         else:
             grams = _gram(torch.cat([blocks.real, blocks.imag], dim=-2)) if real else blocks.mH @ blocks
-            parts.append(torch.tensordot(signs.to(grams), grams, dims=1))
+            parts.append(product(signs.to(grams), grams.flatten(1)).unflatten(1, grams.shape[1:]))
     order = torch.tensor([*high, *low, *mixed], device=columns.device).argsort()
     return torch.cat(parts)[order]
 
@@ -189,4 +190,4 @@ _gram: Callable[[Tensor], Tensor] = _Gram.apply
 
 def _real_product(left: Tensor, right: Tensor) -> Tensor:
     """Return ``Re(left† right)`` as one real product."""
-    return torch.cat([left.real, left.imag], dim=-2).mT @ torch.cat([right.real, right.imag], dim=-2)
+    return product(torch.cat([left.real, left.imag], dim=-2).mT, torch.cat([right.real, right.imag], dim=-2))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
 from torch import Tensor
 
+from qdeq.backends.finite import on_finite_rows
 from qdeq.errors import CircuitError, UnsupportedError
 from qdeq.functions import Function, jacobian_by_autograd
 from qdeq.injection import InjectedFunction
@@ -43,6 +44,8 @@ class FrozenFunction(Function, ABC):
     and in the weights that it was frozen at; the graph up to the weights is shared by all calls, so run backward
     through it once.
 
+    Rows whose inputs are not finite have the value NaN, and are not evaluated: see :mod:`qdeq.backends.finite`.
+
     Attributes:
         compiled: Whether the circuit has been run for good, so that neither an evaluation nor a Jacobian runs it again.
         shots: Measurements of an evaluation per group of observables; None where it is exact. Where it is a number,
@@ -54,9 +57,12 @@ class FrozenFunction(Function, ABC):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        for name in ("__call__", "measure", "jacobian", "inject"):  # of plug-ins too
-            if name in vars(cls):
-                setattr(cls, name, entry(vars(cls)[name]))
+        own = vars(cls)  # of plug-ins too
+        for name in ("__call__", "measure", "jacobian"):
+            if name in own:
+                setattr(cls, name, entry(on_finite_rows(own[name])))
+        if "inject" in own:
+            cls.inject = entry(own["inject"])  # type: ignore[method-assign]
 
     @abstractmethod
     def __call__(self, inputs: Tensor) -> Tensor:
@@ -71,6 +77,7 @@ class FrozenFunction(Function, ABC):
         raise UnsupportedError("these expectations have no standard errors; freeze the weights with a number of shots")
 
     @entry
+    @on_finite_rows
     def jacobian(self, inputs: Tensor, *, create_graph: bool = False) -> Tensor:
         """Return the Jacobian ``∂f/∂v``, shape ``[B, O, I]``; 0 for a circuit without inputs.
 
@@ -80,6 +87,10 @@ class FrozenFunction(Function, ABC):
         if found is None:
             found = inputs.new_zeros(len(inputs), self(inputs).shape[1], inputs.shape[1])
         return found
+
+    def for_rows(self, rows: Sequence[int]) -> FrozenFunction:
+        """Return the function for some rows of the batch, with their shot streams; itself where it has none."""
+        return self
 
     @entry
     def inject(self, x: Tensor, scale: Tensor | float, size: int) -> tuple[Function, tuple[Tensor, ...]]:

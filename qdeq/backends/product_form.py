@@ -197,7 +197,11 @@ class ProductForm(FrozenFunction):
         if x.shape[1] != len(self._encoding.slope) or x.shape[1] % size:
             return super().inject(x, scale, size)
         slope = scale * upsample_transposed(self._encoding.slope.mT, size).mT
-        return _InjectedProduct(self, slope), (self._angles(x),)
+        broken = ~x.isfinite().all(dim=1, keepdim=True)
+        if not bool(broken.any()):
+            return _InjectedProduct(self, slope), (self._angles(x),)
+        # backward, zero times NaN would reach the tensor, which all samples share: NaN enters behind it, as a constant
+        return _InjectedProduct(self, slope), (self._angles(x.masked_fill(broken, 0.0)), broken)
 
     def _angles(self, inputs: Tensor) -> Tensor:
         slope = self._encoding.slope
@@ -210,7 +214,7 @@ class ProductForm(FrozenFunction):
 
 
 class _InjectedProduct(Function):
-    """``f(y, angles)`` at the encoder's angles ``angles + y S``."""
+    """``f(y, angles)`` at the encoder's angles ``angles + y S``; NaN where a further row says that x is not finite."""
 
     frozen = True
 
@@ -219,15 +223,19 @@ class _InjectedProduct(Function):
         self._slope = slope
 
     def __call__(self, y: Tensor, *rows: Tensor) -> Tensor:
-        """Return f ``[B, O]`` at y ``[B, n]`` and the angles ``x E + e_0``."""
+        """Return f ``[B, O]`` at y ``[B, n]`` and the rows that :meth:`ProductForm.inject` made."""
+        angles, *broken = rows
         if y.shape[1] != len(self._slope):
             raise CircuitError(f"the state has {len(self._slope)} entries a sample, not {y.shape[1]}")
-        return self._form.at_angles(torch.addmm(rows[0], y, self._slope))
+        value = self._form.at_angles(torch.addmm(angles, y, self._slope))
+        return value.masked_fill(broken[0], torch.nan) if broken else value
 
     def jacobian(self, y: Tensor, *rows: Tensor, create_graph: bool = False) -> Tensor:
         """Return ``∂f/∂y`` ``[B, O, n]``."""
-        inner = self._form.jacobian_at_angles(torch.addmm(rows[0], y, self._slope), create_graph=create_graph)
-        return inner @ self._slope.mT
+        angles, *broken = rows
+        inner = self._form.jacobian_at_angles(torch.addmm(angles, y, self._slope), create_graph=create_graph)
+        result = inner @ self._slope.mT
+        return result.masked_fill(broken[0][..., None], torch.nan) if broken else result
 
 
 def _product(vectors: Sequence[Tensor], like: Tensor) -> Tensor:

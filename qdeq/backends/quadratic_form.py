@@ -53,8 +53,9 @@ class QuadraticForm(FrozenFunction):
         factor = x.new_tensor(scale) if not isinstance(scale, Tensor) else scale
         # q does not change when its argument is scaled: keep all squares representable
         unit = torch.maximum(x.detach().abs().amax(dim=1, keepdim=True), factor.detach().abs())
-        # backward, zero times NaN would reach the forms, which all samples share: NaN enters behind them, as a constant
-        broken = ~(unit < math.inf)
+        broken = ~(
+            unit < math.inf
+        )  # 0 for now: backward, zero times NaN would reach the forms, which all samples share
         unit = unit.masked_fill(broken | (unit == 0), 1.0)
         x = x.masked_fill(broken, 0.0) / unit
         # x = rest + W center with rest orthogonal to W's columns: no difference of large squares is left
@@ -63,10 +64,11 @@ class QuadraticForm(FrozenFunction):
         # the squared norm below the line is a quadratic form like those above it: one more of them, the last
         product = torch.cat([self._product(rest), rest[:, None]], dim=1)
         rows = (
-            (product * rest[:, None]).sum(-1).masked_fill(broken, math.nan),
+            (product * rest[:, None]).sum(-1),
             2 * upsample_transposed(product, size),
             center,
             factor / unit,
+            *([broken] if bool(broken.any()) else []),
         )
         middle = upsample_transposed(upsample_transposed(self._forms, size).mT, size)
         repeats = self._size // size
@@ -93,7 +95,8 @@ class _InjectedForm(Function):
 
     x_⊥ is the part of x that is orthogonal to W's columns and m the rest of it, the mean of each run. Numerators and
     squared norm are ``c + b·w + wᵀ Q w`` with ``Q = Wᵀ A_o W``, or ``Wᵀ W`` for the norm, which stands last. An
-    evaluation costs O(n³) instead of O(d² n): nothing of the size of the features is left in the iteration.
+    evaluation costs O(n³) instead of O(d² n): nothing of the size of the features is left in the iteration. If some
+    x are not finite, a further row says which.
     """
 
     frozen = True
@@ -104,16 +107,18 @@ class _InjectedForm(Function):
 
     def __call__(self, y: Tensor, *rows: Tensor) -> Tensor:
         """Return f ``[B, O]`` at y ``[B, n]`` and the rows that :meth:`QuadraticForm.inject` made."""
-        return self._parts(y, *rows)[0]
+        value = self._parts(y, *rows[:4])[0]
+        return value.masked_fill(rows[4], math.nan) if len(rows) > 4 else value
 
     def jacobian(self, y: Tensor, *rows: Tensor, create_graph: bool = False) -> Tensor:
         """Return ``∂f/∂y`` ``[B, O, n]``."""
-        _, b, _, scale = rows
+        _, b, _, scale, *broken = rows
         with torch.set_grad_enabled(create_graph):
-            value, half, below = self._parts(y, *rows)
+            value, half, below = self._parts(y, *rows[:4])
             slopes = b + 2 * half
             above, norm = slopes[:, :-1], slopes[:, -1:]
-            return (above - value[..., None] * norm) * (scale / below)[..., None]
+            result = (above - value[..., None] * norm) * (scale / below)[..., None]
+            return result.masked_fill(broken[0][..., None], math.nan) if broken else result
 
     def _parts(self, y: Tensor, c: Tensor, b: Tensor, center: Tensor, scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         w = torch.addcmul(center, y, scale)

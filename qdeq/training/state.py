@@ -17,6 +17,7 @@ from qdeq.errors import CheckpointError
 from qdeq.spec import ExperimentSpec
 from qdeq.training.checkpoints import MODEL, Checkpoint, CheckpointInfo, model_tensors, save_checkpoint
 from qdeq.training.metrics import EpochRecord, Outcomes
+from qdeq.training.step import NotFinite
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,10 +68,16 @@ class TrainingState:
         self._images = _digest(train)
 
     def take_step(self, rate: float) -> None:
-        """Move the weights along their gradients, with this step size."""
+        """Move the weights along their gradients, with this step size.
+
+        Raises:
+            NotFinite: The weights have become infinite or NaN; the step does not count.
+        """
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()
+        if not bool(torch.stack([parameter.detach().isfinite().all() for parameter in self.parameters]).all()):
+            raise NotFinite("the weights that it leads to are not finite")
         self.step += 1
 
     def keep_best(self, record: EpochRecord) -> None:

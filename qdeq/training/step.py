@@ -27,7 +27,7 @@ _FAILED = torch.tensor([status for status in Status if status.failed])
 
 
 class NotFinite(ArithmeticError):
-    """Loss or gradient of a step is infinite or NaN; the message says which."""
+    """Loss or gradient of a step, or the weights after it, are infinite or NaN; the message says which."""
 
 
 @dataclass(frozen=True, eq=False)

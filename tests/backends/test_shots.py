@@ -152,11 +152,12 @@ def test_a_key_for_another_batch_is_refused():
         measure(inputs(3), key=ShotKey(seed=0, samples=(1, 2)))
 
 
-def test_amplitudes_that_are_not_finite_are_refused_with_the_sample_named():
-    values = inputs(3)
-    values[1, 0] = math.nan
+def test_probabilities_that_are_not_finite_are_refused_with_the_sample_named():
+    """Whatever a backend has computed: inputs that are not finite never come as far as that."""
+    probabilities = torch.full((3, 4), 0.25)
+    probabilities[1, 0] = math.nan
     with pytest.raises(BackendError, match=r"sample 1 of the batch cannot be measured"):
-        measure(values, key=ShotKey(seed=0))
+        sample_expectations(lambda group: probabilities, [Z(0), X(1)], 2, 10, ShotKey(seed=0))
 
 
 def test_an_empty_batch_has_no_shots():

@@ -63,6 +63,11 @@ def test_a_loss_or_gradient_that_is_not_finite_stops_and_keeps_the_last_good_che
     assert len(read_metrics(tmp_path / "run", "step")) == 5
 
 
+def test_weights_that_are_no_longer_finite_stop_it_too(tmp_path):
+    with pytest.raises(TrainingError, match=r"step 1 \(epoch 1\): the weights that it leads to.*\n.*learning_rate"):
+        train(tiny_spec(**DIRECT, training={"learning_rate": 1e38}), tmp_path / "run")
+
+
 def test_nothing_good_yet_is_said_so(monkeypatch, tmp_path):
     poison(monkeypatch, lambda logits: logits * math.inf, at=1)
     with pytest.raises(TrainingError, match="no checkpoint was written yet"):

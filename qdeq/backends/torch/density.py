@@ -17,6 +17,7 @@ from qdeq.backends.analysis import Analysis
 from qdeq.backends.compile import compile_operators
 from qdeq.backends.function import FrozenFunction, check_inputs
 from qdeq.backends.readout import read_as, read_out
+from qdeq.backends.summation import apply_matrices, product
 from qdeq.backends.torch.simulator import amplitudes
 from qdeq.circuit import Angle, Channel, Circuit, Gate, Input, Weight
 from qdeq.observables import BASIS_GATES, MeasurementGroup, Observable, measurement_groups
@@ -46,7 +47,7 @@ class DensitySimulation(FrozenFunction):
     def __call__(self, inputs: Tensor) -> Tensor:
         """Return the expectations ``[B, O]`` at inputs ``[B, I]``."""
         measured = self.measurement(inputs)
-        parts = [measured(group) @ readout for group, readout in zip(self._groups, self._readout, strict=True)]
+        parts = [product(measured(group), readout) for group, readout in zip(self._groups, self._readout, strict=True)]
         return torch.stack(parts).sum(0) if len(parts) > 1 else parts[0]
 
     def measurement(self, inputs: Tensor) -> Callable[[MeasurementGroup], Tensor]:
@@ -209,6 +210,6 @@ def _propagate(matrix: Tensor, operations: Sequence[Superoperator], num_qubits: 
         front = list(range(len(axes)))
         tensor = matrix.reshape(*(2,) * (2 * num_qubits), batch).movedim(axes, front)
         rows = tensor.reshape(4 ** len(qubits), -1, batch)
-        moved = torch.einsum("bij,jrb->irb" if len(operator) > 1 else "zij,jrb->irb", operator, rows)
+        moved = apply_matrices(operator, rows)
         matrix = moved.reshape(tensor.shape).movedim(front, axes).reshape(-1, batch)
     return matrix

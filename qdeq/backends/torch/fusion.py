@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from qdeq.backends.summation import outer
 from qdeq.backends.torch.blocks import plan_blocks
 from qdeq.circuit import Gate
 
@@ -196,11 +197,11 @@ class _Propagation(torch.autograd.Function):
         for k in reversed(range(len(fused.blocks))):
             cotangent = fused.front(cotangent, k)
             if k == 0 and not ctx.needs_input_grad[0]:  # the start is known, and its cotangent not asked for
-                products[k] = cotangent @ fused.front(fused.arrange(start, 0), 0).mH
+                products[k] = outer(cotangent, fused.front(fused.arrange(start, 0), 0))
                 break
             inverse = matrices[k].mH
             state = inverse @ fused.front(state, k)
-            products[k] = cotangent @ state.mH
+            products[k] = outer(cotangent, state)
             state, cotangent = fused.restore(state, k), fused.restore(inverse @ cotangent, k)
         gradient_in = cotangent.reshape(-1, columns) if ctx.needs_input_grad[0] else None
         return gradient_in, products, None

@@ -12,6 +12,7 @@ from torch import Tensor
 from qdeq.backends.compile import rotate_basis
 from qdeq.backends.function import FrozenFunction, check_inputs
 from qdeq.backends.readout import read_out
+from qdeq.backends.summation import apply_matrices, norms, product
 from qdeq.backends.torch.fusion import FusedCircuit
 from qdeq.backends.torch.monomial import Monomial, apply_diagonal, is_diagonal
 from qdeq.circuit import Circuit, Gate, Input, Weight
@@ -29,7 +30,7 @@ def amplitudes(inputs: Tensor, num_qubits: int, num_features: int) -> Tensor:
     largest = vector.detach().abs().amax(dim=1, keepdim=True)
     empty = largest == 0
     scaled = vector / torch.where(empty, 1.0, largest)
-    norm = torch.linalg.vector_norm(torch.where(empty, torch.ones_like(scaled), scaled), dim=1, keepdim=True)
+    norm = norms(torch.where(empty, torch.ones_like(scaled), scaled))
     padded = torch.nn.functional.pad(scaled / norm, (0, 2**num_qubits - num_features))
     ground = torch.zeros_like(padded)
     ground[:, 0] = 1.0
@@ -156,7 +157,7 @@ class Simulation(FrozenFunction):
     def __call__(self, inputs: Tensor) -> Tensor:
         """Return the expectations ``[B, O]`` at inputs ``[B, I]``."""
         measured = self.measurement(inputs)
-        parts = [measured(group) @ readout for group, readout in zip(self._groups, self._readout, strict=True)]
+        parts = [product(measured(group), readout) for group, readout in zip(self._groups, self._readout, strict=True)]
         return torch.stack(parts).sum(0) if len(parts) > 1 else parts[0]
 
     def measurement(self, inputs: Tensor) -> Callable[[MeasurementGroup], Tensor]:
@@ -214,5 +215,5 @@ def _apply_each(state: Tensor, matrix: Tensor, gate: Gate, num_qubits: int) -> T
     count, batch = len(qubits), state.shape[1]
     tensor = state.reshape(*(2,) * num_qubits, batch)
     front = tensor.movedim(list(qubits), list(range(count)))
-    moved = torch.einsum("bij,jrb->irb", matrix, front.reshape(2**count, 2 ** (num_qubits - count), batch))
+    moved = apply_matrices(matrix, front.reshape(2**count, 2 ** (num_qubits - count), batch))
     return moved.reshape(front.shape).movedim(list(range(count)), list(qubits)).reshape(state.shape)
