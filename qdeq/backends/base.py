@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import torch
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, field_validator
 from pydantic.dataclasses import dataclass as options_dataclass
 from torch import Tensor
 
-from qdeq.backends.function import FrozenFunction
-from qdeq.backends.sampling import ShotKey
+from qdeq.backends.function import FrozenFunction, check_shape, require_tensor
+from qdeq.backends.sampling import ShotKey, number_of_shots
 from qdeq.circuit import Circuit
 from qdeq.errors import BackendError, CircuitError, UnsupportedError
+from qdeq.numbers import as_number
 from qdeq.observables import Observable, check_observables
 from qdeq.plugins import BACKENDS
 
@@ -111,6 +112,8 @@ class Backend(ABC):
         ),
     ] = "auto"
 
+    _numbers = field_validator("*", mode="before")(as_number)
+
     @property
     @abstractmethod
     def name(self) -> str:
@@ -150,6 +153,7 @@ class Backend(ABC):
             UnsupportedError: The backend cannot do this.
             CircuitError: Shapes that do not fit the circuit.
         """
+        shots = number_of_shots(shots)
         self.check(circuit, weights, observables, inputs=inputs, shots=shots)
         key = None if shots is None else key or ShotKey(seed=0)
         values, errors = self.evaluate((circuit,), inputs.detach(), weights.detach(), observables, shots=shots, key=key)
@@ -202,6 +206,7 @@ class Backend(ABC):
             UnsupportedError: The backend cannot do this.
             CircuitError: Weights or observables that do not fit the circuit.
         """
+        shots = number_of_shots(shots)
         self.check(circuit, weights, observables, shots=shots)
         return self.freeze(circuit, weights, observables, shots, None if shots is None else key or ShotKey(seed=0))
 
@@ -256,20 +261,20 @@ class Backend(ABC):
             raise UnsupportedError(
                 f"backend {self.name!r} has exact expectations only; set shots to null{backends_with('shots')}"
             )
-        if shots is not None and shots < 1:
-            raise UnsupportedError(f"shots must be at least 1, or null for exact expectations; not {shots}")
+        number_of_shots(shots)
         check_observables(observables, circuit.num_qubits)
         for what, tensor in (("weights", weights), ("inputs", inputs)):
-            if tensor is not None and tensor.dtype not in (torch.float32, torch.float64):
+            if tensor is None:
+                continue
+            require_tensor(tensor, what)
+            if tensor.dtype not in (torch.float32, torch.float64):
                 raise CircuitError(f"{what} are float32 or float64, not {str(tensor.dtype).removeprefix('torch.')}")
         if weights.dim() != 1 or len(weights) < circuit.num_weights:
             raise CircuitError(
                 f"the circuit takes {circuit.num_weights} weights, not a tensor of shape {list(weights.shape)}"
             )
-        if inputs is not None and (inputs.dim() != 2 or inputs.shape[1] < circuit.num_inputs):
-            raise CircuitError(
-                f"the circuit takes inputs of shape [batch, {circuit.num_inputs}], not {list(inputs.shape)}"
-            )
+        if inputs is not None:
+            check_shape(inputs, circuit.num_inputs)
 
     def _check_noise(self, circuit: Circuit, shots: int | None) -> None:
         can = self.capabilities

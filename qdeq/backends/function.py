@@ -71,10 +71,24 @@ class FrozenFunction(ABC):
         return InjectedFunction(self, scale), (x,)
 
 
+def require_tensor(value: object, what: str) -> None:
+    """Raise a :class:`~qdeq.errors.CircuitError` that says how to make a tensor of what is none."""
+    if not isinstance(value, Tensor):
+        found = type(value).__name__
+        raise CircuitError(f"{what} are a tensor, not a {found}; torch.as_tensor({what}, dtype=...) makes one")
+
+
+def check_shape(inputs: Tensor, size: int) -> None:
+    """Raise a :class:`~qdeq.errors.CircuitError` unless inputs are ``[B, size]`` or wider."""
+    if inputs.dim() != 2 or inputs.shape[1] < size:
+        single = "; one sample alone is x[None]" if inputs.dim() == 1 else ""
+        raise CircuitError(f"the circuit takes inputs of shape [batch, {size}], not {list(inputs.shape)}{single}")
+
+
 def check_inputs(inputs: Tensor, size: int, like: Tensor) -> None:
     """Raise a :class:`~qdeq.errors.CircuitError` unless inputs are ``[B, size]`` or wider, of the type of ``like``."""
-    if inputs.dim() != 2 or inputs.shape[1] < size:
-        raise CircuitError(f"the circuit takes inputs of shape [batch, {size}], not {list(inputs.shape)}")
+    require_tensor(inputs, "inputs")
+    check_shape(inputs, size)
     if inputs.dtype != like.dtype or inputs.device != like.device:
         raise CircuitError(
             f"inputs ({inputs.dtype} on {inputs.device}) and weights ({like.dtype} on {like.device}) must agree"

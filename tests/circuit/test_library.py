@@ -181,7 +181,7 @@ def test_reuploading_shares_inputs_and_not_weights():
 @pytest.mark.parametrize("ansatz", [paper_ansatz, hardware_efficient, strongly_entangling, data_reuploading])
 @pytest.mark.parametrize("layers", [0, -1])
 def test_no_layer_is_refused(ansatz, layers):
-    with pytest.raises(CircuitError, match=f"at least 1 layer, not {layers}"):
+    with pytest.raises(CircuitError, match=f"layers of an ansatz must be a whole number of at least 1, not {layers}"):
         ansatz(4, layers=layers)
 
 

@@ -58,11 +58,11 @@ def test_two_factors_on_one_qubit_are_refused_even_equal_ones():
 
 @pytest.mark.parametrize("build", [lambda: Z(0) * float("nan"), lambda: PauliSum(((float("inf"), Z(0)),))])
 def test_coefficients_are_finite(build):
-    with pytest.raises(CircuitError, match="coefficient of Z0 must be finite"):
+    with pytest.raises(CircuitError, match="must be a finite number"):
         build()
 
 
-@pytest.mark.parametrize("wrong", [lambda: Z(0) + 1, lambda: check_observables([3], 2), lambda: as_sum("Z")])
+@pytest.mark.parametrize("wrong", [lambda: check_observables([3], 2), lambda: as_sum("Z")])
 def test_what_is_no_observable_is_refused(wrong):
     with pytest.raises(CircuitError, match="an observable is a PauliString or PauliSum"):
         wrong()
@@ -86,7 +86,7 @@ def test_products_distribute_over_sums():
     assert (X(0) + 2 * Y(1)) @ (Z(2) - Z(3)) == (X(0) @ Z(2) - X(0) @ Z(3) + 2 * (Y(1) @ Z(2)) - 2 * (Y(1) @ Z(3)))
     with pytest.raises(CircuitError, match="one factor a qubit"):
         (X(0) + Y(1)) @ Z(1)
-    with pytest.raises(TypeError):
+    with pytest.raises(CircuitError, match="not int"):
         X(0) @ 2
 
 

@@ -28,7 +28,7 @@ from qdeq.backends.circuit_function import CircuitFunction
 from qdeq.backends.executions import bind_rows
 from qdeq.backends.function import FrozenFunction
 from qdeq.backends.paid import Client, PaidBackend
-from qdeq.backends.sampling import ShotKey
+from qdeq.backends.sampling import ShotKey, number_of_shots
 from qdeq.billing.account import current_account
 from qdeq.circuit import MAX_QUBITS, Circuit
 from qdeq.errors import UnsupportedError
@@ -133,6 +133,7 @@ class RemoteBraket(PaidBackend):
         part: int = 0,
     ) -> tuple[Tensor, Tensor | None]:
         """Return expectations ``[T, B, O]``; see :meth:`Backend.evaluate`."""
+        shots = number_of_shots(shots)
         shape = (len(circuits), len(inputs), len(observables))
         target = self.target(circuits[0].num_qubits, shots)
         bound = bind_rows(circuits, inputs, weights)
