@@ -1,4 +1,4 @@
-"""Numbers that come from outside: whole ones are never rounded, a truth value is no number, numpy's are as good as ours.
+"""Numbers from outside: whole ones are never rounded, a truth value is no number, numpy's are as good as Python's.
 
 What a circuit, a count of shots or an option takes is checked here, so that a number that YAML refuses is refused in
 Python too, and two that are equal give equal objects, hashes and JSON.
@@ -17,9 +17,7 @@ from pydantic_core import PydanticKnownError
 from qdeq.errors import CircuitError, QdeqError
 
 
-def whole(
-    value: object, what: str, low: int, high: int | None = None, *, error: type[QdeqError] = CircuitError
-) -> int:
+def whole(value: object, what: str, low: int, high: int | None = None, *, error: type[QdeqError] = CircuitError) -> int:
     """Return the value as an integer between two bounds. ``100.0`` is none, nor is ``True``.
 
     Args:
@@ -84,6 +82,13 @@ def as_number(cls: Any, value: Any, info: ValidationInfo) -> Any:
         return int(value)
     if float not in kinds and (isinstance(value, str) or (isinstance(value, float) and value.is_integer())):
         raise PydanticKnownError("int_type")
+    return value
+
+
+def no_truth_value(value: Any) -> Any:
+    """Refuse ``True`` and ``False`` where numbers stand in a list or mapping, which :func:`as_number` does not open."""
+    if isinstance(value, bool | np.bool_):
+        raise PydanticKnownError("float_type")
     return value
 
 

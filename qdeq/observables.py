@@ -15,8 +15,10 @@ from qdeq.operations import MAX_QUBITS
 
 
 class _Arithmetic:
-    """What strings and sums have in common: sums of them, and multiples by real numbers. A number added is a multiple
-    of the identity, so that ``sum([Z(0), Z(1)])`` and ``1 - Z(0)`` are what they look like.
+    """What strings and sums have in common: sums of them, and multiples by real numbers.
+
+    A number that is added stands for so much of the identity, so ``sum([Z(0), Z(1)])`` and ``1 - Z(0)`` mean what they
+    look like.
     """
 
     __array_ufunc__ = None  # numpy's numbers leave the arithmetic to us
@@ -43,10 +45,6 @@ class _Arithmetic:
         if not number:
             raise CircuitError(f"an observable cannot be divided by {divisor!r}")
         return PauliSum(tuple((coefficient / number, string) for coefficient, string in _summand(self).terms))
-
-    def __matmul__(self, other: Observable) -> PauliSum:
-        pairs = product(_summand(self).terms, as_sum(other).terms)
-        return PauliSum(tuple((a * b, left @ right) for (a, left), (b, right) in pairs))
 
     def __neg__(self) -> PauliSum:
         return self * -1.0
@@ -91,7 +89,7 @@ class PauliString(_Arithmetic):
     @overload
     def __matmul__(self, other: PauliSum) -> PauliSum: ...
     def __matmul__(self, other: Observable) -> Observable:
-        return PauliString(self.factors + other.factors) if isinstance(other, PauliString) else super().__matmul__(other)
+        return PauliString(self.factors + other.factors) if isinstance(other, PauliString) else as_sum(self) @ other
 
     def __str__(self) -> str:
         return " ".join(f"{letter}{qubit}" for qubit, letter in self.factors) or "I"
@@ -119,6 +117,10 @@ class PauliSum(_Arithmetic):
             merged[string] = merged.get(string, 0.0) + _real(coefficient, f"coefficient of {string}")
         ordered = sorted(merged.items(), key=lambda item: item[0].factors)
         object.__setattr__(self, "terms", tuple((coefficient, string) for string, coefficient in ordered))
+
+    def __matmul__(self, other: Observable) -> PauliSum:
+        pairs = product(self.terms, as_sum(other).terms)
+        return PauliSum(tuple((a * b, left @ right) for (a, left), (b, right) in pairs))
 
     def __str__(self) -> str:
         return " + ".join(f"{coefficient:g}·{string}" for coefficient, string in self.terms) or "0"
@@ -178,16 +180,22 @@ def _real(value: object, what: str) -> float:
     return finite(value, what)
 
 
-def check_observables(observables: Sequence[Observable], num_qubits: int) -> None:
-    """Raise a :class:`~qdeq.errors.CircuitError` where an observable leaves the register, or there is none."""
-    if isinstance(observables, PauliString | PauliSum):
+def check_observables(observables: Iterable[Observable], num_qubits: int) -> tuple[Observable, ...]:
+    """Return the observables.
+
+    Raises:
+        CircuitError: One of them leaves the register or is none, or there is none.
+    """
+    if not isinstance(observables, Iterable):
         raise CircuitError(f"observables are a list, not {observables} alone: put it in brackets, [...]")
-    if not observables:
+    listed = tuple(observables)
+    if not listed:
         raise CircuitError("no observable given")
-    for observable in observables:
+    for observable in listed:
         for _, string in as_sum(observable).terms:
             if string.factors and string.factors[-1][0] >= num_qubits:
                 raise CircuitError(f"observable {string}: qubits run from 0 to {num_qubits - 1}")
+    return listed
 
 
 BASIS_GATES = {"X": ("H",), "Y": ("Sdg", "H"), "Z": ()}

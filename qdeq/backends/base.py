@@ -153,12 +153,12 @@ class Backend(ABC):
             UnsupportedError: The backend cannot do this.
             CircuitError: Shapes that do not fit the circuit.
         """
-        shots = number_of_shots(shots)
+        shots, observables = number_of_shots(shots), check_observables(observables, circuit.num_qubits)
         self.check(circuit, weights, observables, inputs=inputs, shots=shots)
         key = None if shots is None else key or ShotKey(seed=0)
         values, errors = self.evaluate((circuit,), inputs.detach(), weights.detach(), observables, shots=shots, key=key)
         error = None if errors is None else errors[0]
-        return Expectation(values[0], error, tuple(observables), shots, key, self.name, self.version)
+        return Expectation(values[0], error, observables, shots, key, self.name, self.version)
 
     @abstractmethod
     def evaluate(
@@ -206,7 +206,7 @@ class Backend(ABC):
             UnsupportedError: The backend cannot do this.
             CircuitError: Weights or observables that do not fit the circuit.
         """
-        shots = number_of_shots(shots)
+        shots, observables = number_of_shots(shots), check_observables(observables, circuit.num_qubits)
         self.check(circuit, weights, observables, shots=shots)
         return self.freeze(circuit, weights, observables, shots, None if shots is None else key or ShotKey(seed=0))
 
@@ -263,18 +263,16 @@ class Backend(ABC):
             )
         number_of_shots(shots)
         check_observables(observables, circuit.num_qubits)
+        require_tensor(weights, "weights")
+        if inputs is not None:
+            check_shape(inputs, circuit.num_inputs)
         for what, tensor in (("weights", weights), ("inputs", inputs)):
-            if tensor is None:
-                continue
-            require_tensor(tensor, what)
-            if tensor.dtype not in (torch.float32, torch.float64):
+            if tensor is not None and tensor.dtype not in (torch.float32, torch.float64):
                 raise CircuitError(f"{what} are float32 or float64, not {str(tensor.dtype).removeprefix('torch.')}")
         if weights.dim() != 1 or len(weights) < circuit.num_weights:
             raise CircuitError(
                 f"the circuit takes {circuit.num_weights} weights, not a tensor of shape {list(weights.shape)}"
             )
-        if inputs is not None:
-            check_shape(inputs, circuit.num_inputs)
 
     def _check_noise(self, circuit: Circuit, shots: int | None) -> None:
         can = self.capabilities

@@ -67,7 +67,11 @@ class FrozenFunction(ABC):
             x: ``[B, I]``, features.
             scale: s.
             size: n, the length of y.
+
+        Raises:
+            CircuitError: x is no such tensor.
         """
+        check_shape(x)
         return InjectedFunction(self, scale), (x,)
 
 
@@ -78,16 +82,17 @@ def require_tensor(value: object, what: str) -> None:
         raise CircuitError(f"{what} are a tensor, not a {found}; torch.as_tensor({what}, dtype=...) makes one")
 
 
-def check_shape(inputs: Tensor, size: int) -> None:
-    """Raise a :class:`~qdeq.errors.CircuitError` unless inputs are ``[B, size]`` or wider."""
-    if inputs.dim() != 2 or inputs.shape[1] < size:
+def check_shape(inputs: Tensor, size: int | None = None) -> None:
+    """Raise a :class:`~qdeq.errors.CircuitError` unless inputs are a tensor ``[B, size]`` or wider."""
+    require_tensor(inputs, "inputs")
+    if inputs.dim() != 2 or inputs.shape[1] < (size or 0):
+        wanted = f"[batch, {'inputs' if size is None else size}]"
         single = "; one sample alone is x[None]" if inputs.dim() == 1 else ""
-        raise CircuitError(f"the circuit takes inputs of shape [batch, {size}], not {list(inputs.shape)}{single}")
+        raise CircuitError(f"the circuit takes inputs of shape {wanted}, not {list(inputs.shape)}{single}")
 
 
 def check_inputs(inputs: Tensor, size: int, like: Tensor) -> None:
     """Raise a :class:`~qdeq.errors.CircuitError` unless inputs are ``[B, size]`` or wider, of the type of ``like``."""
-    require_tensor(inputs, "inputs")
     check_shape(inputs, size)
     if inputs.dtype != like.dtype or inputs.device != like.device:
         raise CircuitError(

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from qdeq.backends.function import FrozenFunction, check_inputs
+from qdeq.backends.function import FrozenFunction, check_inputs, check_shape
 from qdeq.injection import upsample, upsample_transposed
 
 
@@ -48,6 +48,7 @@ class QuadraticForm(FrozenFunction):
 
     def inject(self, x: Tensor, scale: Tensor | float, size: int) -> tuple[Callable[..., Tensor], tuple[Tensor, ...]]:
         """Return ``f(y) = q(x + s W y)`` as a ratio of two quadratics in y: see :class:`_InjectedForm`."""
+        check_shape(x, self._size)
         if x.shape[1] != self._size or self._size % size:
             return super().inject(x, scale, size)
         factor = x.new_tensor(scale) if not isinstance(scale, Tensor) else scale
