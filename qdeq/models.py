@@ -61,11 +61,10 @@ class QuantumFunction:
     def __call__(self, inputs: ArrayLike, weights: ArrayLike) -> Tensor:
         """Return the expectations ``[B, O]`` at inputs ``[B, I]`` and weights ``[P]``.
 
-        Either may be a list, or an array of numpy's. Integers and lists take the other's precision, or PyTorch's
-        default; the precision of tensors and of floating-point arrays is kept.
+        Either may be a list, or an array of numpy's. Lists and whole numbers take the precision of the tensor that the
+        other one is, or PyTorch's default; floating-point arrays keep their own.
         """
-        other = inputs if isinstance(inputs, Tensor) else weights
-        like = other if isinstance(other, Tensor) else torch.empty(0)
+        like = next((each for each in (inputs, weights) if isinstance(each, Tensor)), torch.empty(0))
         return self.at(_tensor(weights, "weights", like))(_tensor(inputs, "inputs", like))
 
 

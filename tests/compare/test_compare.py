@@ -150,6 +150,7 @@ def test_the_json_has_a_stable_shape(digits):
     assert list(found) == [
         "format_version",
         "ok",
+        "verdict",
         "name",
         "spec_hash",
         "qdeq_version",

@@ -51,6 +51,8 @@ class RemoteBraket(PaidBackend):
     one task also gives a sample's whole vector-Jacobian product.
     """
 
+    local_twin: ClassVar[str | None] = "braket-local"
+
     profile: Annotated[str | None, Field(description="AWS profile; null for the AWS configuration's own.")] = None
     region: Annotated[str | None, Field(description="AWS region; null for the AWS configuration's own.")] = None
     bucket: Annotated[
@@ -197,6 +199,8 @@ class BraketSV1(RemoteBraket):
 @dataclass(frozen=True, kw_only=True, config=ADAPTER_CONFIG)
 class BraketDM1(RemoteBraket):
     """Amazon Braket's on-demand density-matrix simulator."""
+
+    local_twin: ClassVar[str | None] = "braket-local-dm"
 
     name = "braket-dm1"
     device_arn = DM1
