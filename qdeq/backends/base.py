@@ -153,6 +153,7 @@ class Backend(ABC):
             UnsupportedError: The backend cannot do this.
             CircuitError: Shapes that do not fit the circuit.
         """
+        require_tensor(inputs, "inputs")
         shots, observables = number_of_shots(shots), check_observables(observables, circuit.num_qubits)
         self.check(circuit, weights, observables, inputs=inputs, shots=shots)
         key = None if shots is None else key or ShotKey(seed=0)
