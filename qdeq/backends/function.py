@@ -47,6 +47,7 @@ class FrozenFunction(ABC):
         Where ``create_graph`` is set, it can itself be differentiated, in the inputs and in the weights.
         """
         require_autograd()
+        check_shape(inputs)
         with torch.enable_grad():
             leaf = inputs if create_graph and inputs.requires_grad else inputs.detach().requires_grad_()
             value = self(leaf)

@@ -38,6 +38,7 @@ class QuadraticForm(FrozenFunction):
 
     def jacobian(self, inputs: Tensor, *, create_graph: bool = False) -> Tensor:
         """Return ``∂f/∂v = 2 (A v - f v) / ||v||²``, shape ``[B, O, I]``."""
+        check_inputs(inputs, self._size, self._forms)
         with torch.set_grad_enabled(create_graph):
             v, scale = self._normalised(inputs)
             square = v.square().sum(-1)[:, None, None]

@@ -162,6 +162,7 @@ def test_a_single_sample_says_how_to_make_it_a_batch():
     for circuit, x in ((CIRCUIT, X[0]), (ENCODED, torch.ones(4)), (REUPLOADED, torch.ones(1))):
         frozen = QuantumFunction(circuit).at(W)
         doors += [lambda f=frozen, x=x: f(x), lambda f=frozen, x=x: f.inject(x, 1.0, 1)]
+        doors += [lambda f=frozen, x=x: f.jacobian(x)]
     for door in doors:
         with pytest.raises(CircuitError, match=r"x\[None\]"):
             door()
@@ -180,6 +181,7 @@ def test_where_a_tensor_is_needed_the_message_makes_one(wrong):
     for circuit in (CIRCUIT, ENCODED, REUPLOADED):
         frozen = QuantumFunction(circuit).at(W)
         doors += [lambda f=frozen: f(wrong), lambda f=frozen: f.inject(wrong, 1.0, 1)]
+        doors += [lambda f=frozen: f.jacobian(wrong)]
     for door in doors:
         with pytest.raises(CircuitError, match=r"are a tensor, not a \w+; torch\.as_tensor\(\w+, dtype=\.\.\.\)"):
             door()
