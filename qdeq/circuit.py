@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from qdeq.errors import CircuitError
+from qdeq.numbers import shown, whole
 from qdeq.operations import (
     MAX_INDEX,
     MAX_QUBITS,
@@ -27,7 +28,6 @@ from qdeq.operations import (
     Operation,
     ReadoutError,
     Weight,
-    whole,
 )
 from qdeq.preparation import prepare_real
 
@@ -73,7 +73,7 @@ class Circuit:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "num_qubits", whole(self.num_qubits, "num_qubits", 1, MAX_QUBITS))
-        object.__setattr__(self, "operations", tuple(self.operations))
+        object.__setattr__(self, "operations", _several(self.operations, "operations", "Gate, Channel"))
         for position, operation in enumerate(self.operations):
             if isinstance(operation, AmplitudeEncoding):
                 self._check_encoding(position, operation)
@@ -86,7 +86,10 @@ class Circuit:
             else:
                 found = type(operation).__name__
                 raise CircuitError(f"operation {position} is a {found}; use Gate, Channel or AmplitudeEncoding")
-        object.__setattr__(self, "readout", tuple(sorted(self.readout, key=lambda error: error.qubit)))
+        errors = _several(self.readout, "readout", "ReadoutError")
+        if not all(isinstance(error, ReadoutError) for error in errors):
+            raise CircuitError(f"readout holds objects of ReadoutError, not {shown(list(errors))}")
+        object.__setattr__(self, "readout", tuple(sorted(errors, key=lambda error: error.qubit)))
         measured = [error.qubit for error in self.readout]
         if len(set(measured)) != len(measured) or any(qubit >= self.num_qubits for qubit in measured):
             raise CircuitError(
@@ -279,6 +282,13 @@ class Circuit:
 
     def __str__(self) -> str:
         return self.draw()
+
+
+def _several(given: Any, what: str, kinds: str) -> tuple[Any, ...]:
+    """Return the items of a circuit's list; a single item in place of the list is named."""
+    if not isinstance(given, Iterable):
+        raise CircuitError(f"{what} is a list of {kinds} objects, not {shown(given)}: put it in brackets, [...]")
+    return tuple(given)
 
 
 def _preparation(num_qubits: int, encoding: AmplitudeEncoding) -> list[Gate]:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from qdeq.errors import SolverError, UnsupportedError
+from qdeq.numbers import whole
 
 R = TypeVar("R")
 
@@ -254,7 +255,8 @@ class GrowingShots(Wrapper):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.shots is None or not 1 <= self.first <= self.shots:
+        whole(self.first, "the first number of shots", 1, error=SolverError)
+        if self.shots is None or self.first > self.shots:
             raise SolverError(
                 f"first evaluations are to have {self.first} shots, but f has {self.shots or 'none'}.\n"
                 "Begin with at least 1, and at most with what f has."

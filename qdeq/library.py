@@ -10,9 +10,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from qdeq.circuit import AmplitudeEncoding, Circuit, Gate, Input, Weight
+from qdeq.circuit import MAX_INDEX, MAX_QUBITS, AmplitudeEncoding, Circuit, Gate, Input, Weight
 from qdeq.errors import CircuitError
 from qdeq.gates import GATES
+from qdeq.numbers import whole
 
 PAPER_SEED = 1111
 PAPER_RANDOM_GATES = 50
@@ -21,7 +22,7 @@ PAPER_AXES = ("RY", "RZ", "RX", "RY")
 
 def amplitude_encoder(num_qubits: int, num_features: int | None = None) -> Circuit:
     """Encode ``num_features`` (default ``n²``) inputs in the amplitudes; ``n² <= 2^n`` needs n >= 4."""
-    features = num_qubits**2 if num_features is None else num_features
+    features = _features(num_qubits, num_features)
     if num_features is None and features > 2**num_qubits:
         raise CircuitError(
             f"{features} features do not fit the {2**num_qubits} amplitudes of {num_qubits} qubits; "
@@ -37,7 +38,7 @@ def angle_encoder(
 
     With 4 qubits and 16 features this is the paper's ``4x4_ryzxy`` layout: RY, RZ, RX, RY.
     """
-    features = num_qubits**2 if num_features is None else num_features
+    features = _features(num_qubits, num_features)
     return Circuit(
         num_qubits,
         tuple(Gate(axes[(i // num_qubits) % len(axes)], i % num_qubits, Input(i)) for i in range(features)),
@@ -50,6 +51,7 @@ def paper_angle_encoder(num_qubits: int) -> Circuit:
     The 10-qubit layout turns each qubit ten times about one axis, so the circuit sees seven sums of ten features; use
     :func:`angle_encoder` for one that sees them all.
     """
+    _check_sizes(num_qubits)
     if num_qubits == 4:
         return angle_encoder(4, 16, PAPER_AXES)
     if num_qubits == 10:
@@ -71,6 +73,7 @@ def paper_ansatz(num_qubits: int, layers: int = 1, *, train_blocks: bool = True)
         train_blocks: False for fixed angles in the blocks, uniform in (-π, π) from the same generator: the reference
             code draws them and does not train them.
     """
+    _check_sizes(num_qubits, layers)
     if num_qubits < 2:
         raise CircuitError(f"the paper's ansatz needs at least 2 qubits, not {num_qubits}")
     weights = _Numbering()
@@ -96,6 +99,7 @@ def paper_ansatz(num_qubits: int, layers: int = 1, *, train_blocks: bool = True)
 
 def hardware_efficient(num_qubits: int, layers: int = 1) -> Circuit:
     """Return layers of RY and RZ on every qubit and a line of CZ (Kandala et al. 2017)."""
+    _check_sizes(num_qubits, layers)
     gates = [
         Gate(name, qubit, Weight(2 * qubit + part))
         for qubit in range(num_qubits)
@@ -107,7 +111,7 @@ def hardware_efficient(num_qubits: int, layers: int = 1) -> Circuit:
 
 def strongly_entangling(num_qubits: int, layers: int = 1) -> Circuit:
     """Return layers of RZ RY RZ on every qubit and a ring of CNOT of growing range (Schuld et al. 2020)."""
-    _check_layers(layers)
+    _check_sizes(num_qubits, layers)
     weights = _Numbering()
     gates = []
     for layer in range(layers):
@@ -125,6 +129,7 @@ def data_reuploading(num_qubits: int, layers: int = 1, num_features: int | None 
     A. Pérez-Salinas et al., "Data re-uploading for a universal quantum classifier", Quantum 4 (2020). The result is a
     whole model circuit: encoder and ansatz in one.
     """
+    _check_sizes(num_qubits, layers)
     return _repeat(angle_encoder(num_qubits, num_features) + hardware_efficient(num_qubits), layers)
 
 
@@ -137,15 +142,20 @@ class _Numbering:
         return Weight(self._count - 1)
 
 
-def _check_layers(layers: int) -> None:
-    if layers < 1:
-        raise CircuitError(f"an ansatz has at least 1 layer, not {layers}")
+def _check_sizes(num_qubits: int, layers: int = 1) -> None:
+    whole(num_qubits, "num_qubits", 1, MAX_QUBITS)
+    whole(layers, "layers of an ansatz", 1)
+
+
+def _features(num_qubits: int, num_features: int | None) -> int:
+    """Return the number of inputs that an encoder has: n² where none is given."""
+    _check_sizes(num_qubits)
+    return num_qubits**2 if num_features is None else whole(num_features, "num_features", 0, MAX_INDEX)
 
 
 def _repeat(circuit: Circuit, layers: int) -> Circuit:
     """Return the circuit ``layers`` times over, each time with weights of its own."""
-    _check_layers(layers)
-    whole = circuit
+    repeated = circuit
     for layer in range(1, layers):
-        whole = whole + circuit.shift_weights(layer * circuit.num_weights)
-    return whole
+        repeated = repeated + circuit.shift_weights(layer * circuit.num_weights)
+    return repeated

@@ -6,10 +6,14 @@ import math
 from dataclasses import dataclass
 from enum import Enum
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from qdeq.backends import Backend, FrozenFunction, ShotKey, get_backend
+from qdeq.backends.function import require_tensor
+from qdeq.backends.sampling import number_of_shots
 from qdeq.circuit import Circuit
 from qdeq.dropout import MaskedState, keep_mask
 from qdeq.equilibrium import Equilibrated, Equilibrium
@@ -17,6 +21,7 @@ from qdeq.errors import CircuitError
 from qdeq.functions import Function
 from qdeq.injection import upsample
 from qdeq.jacobians import jacobian
+from qdeq.numbers import between, finite, shown, whole
 from qdeq.observables import Observable, Z, check_observables
 from qdeq.seeds import Share, draw_seed, torch_generator
 from qdeq.torch_modes import own_precision
@@ -32,7 +37,12 @@ class QuantumFunction:
         backend: What runs it, by name or as an object.
 
     Raises:
-        CircuitError: An observable outside the register.
+        CircuitError: An observable that is none, or outside the register.
+
+    Example:
+        >>> f = QuantumFunction(Circuit(1, [Gate("RY", 0, Input(0)), Gate("RY", 0, Weight(0))]))
+        >>> f([[0.25], [0.5]], [1.0]).shape
+        torch.Size([2, 1])
     """
 
     circuit: Circuit
@@ -40,9 +50,8 @@ class QuantumFunction:
     backend: Backend | str = "torch"
 
     def __post_init__(self) -> None:
-        chosen = tuple(self.observables) or tuple(Z(qubit) for qubit in range(self.circuit.num_qubits))
-        check_observables(chosen, self.circuit.num_qubits)
-        object.__setattr__(self, "observables", chosen)
+        chosen = self.observables or tuple(Z(qubit) for qubit in range(self.circuit.num_qubits))
+        object.__setattr__(self, "observables", check_observables(chosen, self.circuit.num_qubits))
         object.__setattr__(self, "backend", get_backend(self.backend))
 
     def at(self, weights: Tensor, *, shots: int | None = None, key: ShotKey | None = None) -> FrozenFunction:
@@ -51,9 +60,32 @@ class QuantumFunction:
         return self.backend.at(self.circuit, weights, self.observables, shots=shots, key=key)
 
     @own_precision
-    def __call__(self, inputs: Tensor, weights: Tensor) -> Tensor:
-        """Return the expectations ``[B, O]`` at inputs ``[B, I]`` and weights ``[P]``."""
-        return self.at(weights)(inputs)
+    def __call__(self, inputs: ArrayLike, weights: ArrayLike) -> Tensor:
+        """Return the expectations ``[B, O]`` at inputs ``[B, I]`` and weights ``[P]``.
+
+        Either may be a list, or an array of numpy's. Lists and whole numbers take the precision of the tensor that the
+        other one is, or PyTorch's default; floating-point arrays keep their own.
+        """
+        like = next((each for each in (inputs, weights) if isinstance(each, Tensor)), torch.empty(0))
+        return self.at(_tensor(weights, "weights", like))(_tensor(inputs, "inputs", like))
+
+
+def _tensor(values: ArrayLike, what: str, like: Tensor) -> Tensor:
+    """Return numbers as a tensor on the device of ``like``, and of its type unless they have a precision of their own.
+
+    Raises:
+        CircuitError: They are no numbers, or no array of them.
+    """
+    if isinstance(values, Tensor):
+        return values
+    try:
+        array = np.asarray(values)
+    except (TypeError, ValueError, RuntimeError) as error:  # ragged lists, and lists of tensors that have a graph
+        raise CircuitError(f"{what} are a tensor, an array or nested lists of numbers, not {shown(values)}") from error
+    if array.dtype.kind not in "iuf":
+        raise CircuitError(f"{what} are real numbers, not {shown(values)}")
+    kept = isinstance(values, np.ndarray) and array.dtype.kind == "f"
+    return torch.tensor(array, dtype=None if kept else like.dtype, device=like.device)
 
 
 class _Default(Enum):
@@ -100,6 +132,10 @@ class QDEQClassifier(nn.Module):
             :class:`~qdeq.dropout.MaskedState`.
         shots: Measurements per circuit; None for exact expectations.
         generator: Source of the first weights (CPU): angles uniform in (-π, π), linear layer as in PyTorch.
+
+    Raises:
+        CircuitError: A number is not whole where it has to be, or out of its range; or the features do not fit.
+        UnsupportedError: The shots are no whole number.
     """
 
     def __init__(
@@ -121,19 +157,20 @@ class QDEQClassifier(nn.Module):
         self.function = function
         self.circuit = function.circuit
         self.state_size = len(function.observables)
-        features = self.circuit.num_inputs if num_features is None else num_features
+        num_classes = whole(num_classes, "num_classes", 1)
+        features = self.circuit.num_inputs if num_features is None else whole(num_features, "num_features", 1)
         if features < self.circuit.num_inputs or features % self.state_size:
             raise CircuitError(
                 f"{features} features do not fit: the circuit takes {self.circuit.num_inputs} inputs, "
                 f"and the {self.state_size} measured values have to divide their number"
             )
         self.equilibrium = equilibrium or Equilibrium()
-        self.layers = layers
-        self.dropout = dropout
-        self.state_dropout = state_dropout
-        self.shots = shots
+        self.layers = None if layers is None else whole(layers, "layers", 1)
+        self.dropout = _below_one(dropout, "dropout")
+        self.state_dropout = _below_one(state_dropout, "state_dropout")
+        self.shots = number_of_shots(shots)
         self.weights = nn.Parameter((2 * torch.rand(self.circuit.num_weights, generator=generator) - 1) * math.pi)
-        scale = torch.tensor(float(state_scale))
+        scale = torch.tensor(finite(state_scale, "state_scale"))
         if learn_state_scale:
             self.state_scale: Tensor = nn.Parameter(scale)
         else:
@@ -168,13 +205,18 @@ class QDEQClassifier(nn.Module):
         Raises:
             CircuitError: Features of another number or precision than the model's.
         """
+        require_tensor(x, "features")
         if x.dim() != 2 or x.shape[1] != self.readout.in_features:
-            raise CircuitError(f"the model takes features [batch, {self.readout.in_features}], not {list(x.shape)}")
+            single = "; one sample alone is x[None]" if x.dim() == 1 else ""
+            wanted = f"[batch, {self.readout.in_features}]"
+            raise CircuitError(f"the model takes features {wanted}, not {list(x.shape)}{single}")
         if x.dtype != self.weights.dtype:
             raise CircuitError(
                 f"the features are {x.dtype}, but the model is {self.weights.dtype}; convert one of them"
             )
         chosen = self.layers if isinstance(layers, _Default) else layers
+        if chosen is not None:
+            chosen = whole(chosen, "layers", 1)
         frozen = self.function.at(self.weights, shots=self.shots, key=key)
         f, rows = frozen.inject(x, self.state_scale, self.state_size)
         y0 = x.new_zeros(len(x), self.state_size) if y0 is None else y0
@@ -202,3 +244,10 @@ class QDEQClassifier(nn.Module):
         # 0 x NaN would reach the weights that all samples share
         logits: Tensor = self.readout(z.masked_fill(lost, 0.0)).masked_fill(lost, math.nan)
         return logits
+
+
+def _below_one(probability: float, what: str) -> float:
+    """Return a dropout probability; what is left is divided by ``1 - p``."""
+    if between(probability, what, 1.0) == 1.0:
+        raise CircuitError(f"{what} must be below 1: at 1 nothing is left")
+    return float(probability)

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from qdeq.channels import CHANNELS
 from qdeq.circuit import Channel, Circuit, Gate, Input, ReadoutError
 from qdeq.errors import CircuitError, did_you_mean
 from qdeq.gates import GATES
+from qdeq.numbers import as_number, no_truth_value
 
-Probability = Annotated[float, Field(ge=0, le=1)]
-Qubit = Annotated[int, Field(ge=0)]
+Probability = Annotated[float, BeforeValidator(no_truth_value), Field(ge=0, le=1)]
+Qubit = Annotated[int, BeforeValidator(no_truth_value), Field(ge=0)]
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    _numbers = field_validator("*", mode="before")(as_number)
 
 
 def _is_number(given: Any) -> bool:

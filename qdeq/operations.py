@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from qdeq.channels import CHANNELS, ChannelType
 from qdeq.errors import CircuitError, did_you_mean
 from qdeq.gates import GATES, GateType
+from qdeq.numbers import between, finite, shown, whole
 
 MAX_QUBITS = 1024
 """Largest register that a circuit may have; what a backend can simulate is far less."""
@@ -189,58 +188,8 @@ Operation = Gate | Channel | AmplitudeEncoding
 def _wires(name: str, qubits: int | Iterable[int], count: int) -> tuple[int, ...]:
     wires = tuple(whole(qubit, f"qubit of {name}", 0, MAX_QUBITS - 1) for qubit in _listed(qubits))
     if len(wires) != count or len(set(wires)) != len(wires):
-        raise CircuitError(f"{name} acts on {count} different qubits, not on {_shown(list(wires))}")
+        raise CircuitError(f"{name} acts on {count} different qubits, not on {shown(list(wires))}")
     return wires
-
-
-def whole(value: object, what: str, low: int, high: int) -> int:
-    """Return the value as an integer between two bounds.
-
-    Raises:
-        CircuitError: It is not; the message begins with ``what``.
-    """
-    try:
-        number = None if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        number = None
-    if number is None or not low <= number <= high:
-        raise CircuitError(f"{what} must be a whole number from {low} to {high}, not {_shown(value)}")
-    return number
-
-
-def finite(value: object, what: str) -> float:
-    """Return the value as a finite float.
-
-    Raises:
-        CircuitError: It is not; the message begins with ``what``.
-    """
-    try:
-        number = math.nan if isinstance(value, str | bytes | bool) else float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError, RuntimeError):
-        number = math.nan
-    if not math.isfinite(number):
-        raise CircuitError(f"{what} must be a finite number, not {_shown(value)}")
-    return number + 0.0  # turns -0.0 into 0.0: equal circuits have equal hashes
-
-
-def between(value: object, what: str, most: float) -> float:
-    """Return the value as a float from 0 to ``most``.
-
-    Raises:
-        CircuitError: It is not; the message begins with ``what``.
-    """
-    number = finite(value, what)
-    if not 0 <= number <= most:
-        raise CircuitError(f"{what} must be from 0 to {most:g}, not {number:g}")
-    return number
-
-
-def _shown(value: object) -> str:
-    try:
-        text = repr(value)
-    except (ValueError, RecursionError):  # integers of thousands of digits, lists nested a thousand deep
-        return f"this {type(value).__name__}"
-    return text if len(text) <= 60 else f"{text[:60]}..."
 
 
 def _listed(value: object) -> tuple:

@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import torch
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, field_validator
 from pydantic.dataclasses import dataclass as options_dataclass
 from torch import Tensor
 
 from qdeq.backends.finite import check_finite
-from qdeq.backends.function import FrozenFunction
-from qdeq.backends.sampling import ShotKey
+from qdeq.backends.function import FrozenFunction, check_shape, require_tensor
+from qdeq.backends.sampling import ShotKey, number_of_shots
 from qdeq.circuit import Circuit
 from qdeq.errors import BackendError, CircuitError, UnsupportedError
+from qdeq.numbers import as_number
 from qdeq.observables import Observable, check_observables
 from qdeq.plugins import BACKENDS
 from qdeq.torch_modes import own_precision
@@ -113,6 +114,8 @@ class Backend(ABC):
         ),
     ] = "auto"
 
+    _numbers = field_validator("*", mode="before")(as_number)
+
     @property
     @abstractmethod
     def name(self) -> str:
@@ -153,11 +156,13 @@ class Backend(ABC):
             UnsupportedError: The backend cannot do this.
             CircuitError: Shapes that do not fit the circuit; inputs or weights that are not finite.
         """
+        require_tensor(inputs, "inputs")
+        shots, observables = number_of_shots(shots), check_observables(observables, circuit.num_qubits)
         self.check(circuit, weights, observables, inputs=inputs, shots=shots)
         key = None if shots is None else key or ShotKey(seed=0)
         values, errors = self.evaluate((circuit,), inputs.detach(), weights.detach(), observables, shots=shots, key=key)
         error = None if errors is None else errors[0]
-        return Expectation(values[0], error, tuple(observables), shots, key, self.name, self.version)
+        return Expectation(values[0], error, observables, shots, key, self.name, self.version)
 
     @abstractmethod
     def evaluate(
@@ -206,6 +211,7 @@ class Backend(ABC):
             UnsupportedError: The backend cannot do this.
             CircuitError: Weights or observables that do not fit the circuit; weights that are not finite.
         """
+        shots, observables = number_of_shots(shots), check_observables(observables, circuit.num_qubits)
         self.check(circuit, weights, observables, shots=shots)
         key = None if shots is None else key or ShotKey(seed=0)
         # a copy, in the graph: an optimiser's step before the backward pass is not to be seen there
@@ -262,19 +268,17 @@ class Backend(ABC):
             raise UnsupportedError(
                 f"backend {self.name!r} has exact expectations only; set shots to null{backends_with('shots')}"
             )
-        if shots is not None and shots < 1:
-            raise UnsupportedError(f"shots must be at least 1, or null for exact expectations; not {shots}")
+        number_of_shots(shots)
         check_observables(observables, circuit.num_qubits)
+        require_tensor(weights, "weights")
+        if inputs is not None:
+            check_shape(inputs, circuit.num_inputs)
         for what, tensor in (("weights", weights), ("inputs", inputs)):
             if tensor is not None and tensor.dtype not in (torch.float32, torch.float64):
                 raise CircuitError(f"{what} are float32 or float64, not {str(tensor.dtype).removeprefix('torch.')}")
         if weights.dim() != 1 or len(weights) < circuit.num_weights:
             raise CircuitError(
                 f"the circuit takes {circuit.num_weights} weights, not a tensor of shape {list(weights.shape)}"
-            )
-        if inputs is not None and (inputs.dim() != 2 or inputs.shape[1] < circuit.num_inputs):
-            raise CircuitError(
-                f"the circuit takes inputs of shape [batch, {circuit.num_inputs}], not {list(inputs.shape)}"
             )
         check_finite(
             "weights", weights, "If training has diverged, lower the learning rate; otherwise mend the weights."

@@ -22,19 +22,10 @@ def entry(method: Callable[..., Any]) -> Callable[..., Any]:
     @own_precision
     @wraps(method)
     def call(self: Any, inputs: Tensor, *args: Any, **options: Any) -> Any:
-        if not isinstance(inputs, Tensor) or inputs.dim() != 2:
-            raise CircuitError(_no_batch(inputs))
+        check_shape(inputs)
         return method(self, inputs, *args, **options)
 
     return call
-
-
-def _no_batch(inputs: Any) -> str:
-    """Return what is wrong with inputs that are no tensor ``[B, I]``, and how to mend it."""
-    if not isinstance(inputs, Tensor):
-        return f"inputs are a tensor [batch, features], not {type(inputs).__name__}; convert them by torch.as_tensor(x)"
-    remedy = "; for a single sample give x[None]" if inputs.dim() == 1 else ""
-    return f"inputs are a tensor [batch, features], not of shape {list(inputs.shape)}{remedy}"
 
 
 class FrozenFunction(Function, ABC):
@@ -100,14 +91,32 @@ class FrozenFunction(Function, ABC):
             x: ``[B, I]``, features.
             scale: s.
             size: n, the length of y.
+
+        Raises:
+            CircuitError: x is no such tensor.
         """
         return InjectedFunction(self, scale), (x,)
 
 
+def require_tensor(value: object, what: str) -> None:
+    """Raise a :class:`~qdeq.errors.CircuitError` that says how to make a tensor of what is none."""
+    if not isinstance(value, Tensor):
+        found = type(value).__name__
+        raise CircuitError(f"{what} are a tensor, not a {found}; torch.as_tensor({what}, dtype=...) makes one")
+
+
+def check_shape(inputs: Tensor, size: int | None = None) -> None:
+    """Raise a :class:`~qdeq.errors.CircuitError` unless inputs are a tensor ``[B, size]`` or wider."""
+    require_tensor(inputs, "inputs")
+    if inputs.dim() != 2 or inputs.shape[1] < (size or 0):
+        wanted = f"[batch, {'inputs' if size is None else size}]"
+        single = "; one sample alone is x[None]" if inputs.dim() == 1 else ""
+        raise CircuitError(f"the circuit takes inputs of shape {wanted}, not {list(inputs.shape)}{single}")
+
+
 def check_inputs(inputs: Tensor, size: int, like: Tensor) -> None:
     """Raise a :class:`~qdeq.errors.CircuitError` unless inputs are ``[B, size]`` or wider, of the type of ``like``."""
-    if inputs.dim() != 2 or inputs.shape[1] < size:
-        raise CircuitError(f"the circuit takes inputs of shape [batch, {size}], not {list(inputs.shape)}")
+    check_shape(inputs, size)
     if inputs.dtype != like.dtype or inputs.device != like.device:
         raise CircuitError(
             f"inputs ({inputs.dtype} on {inputs.device}) and weights ({like.dtype} on {like.device}) must agree"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
@@ -71,6 +72,9 @@ class Client(ABC):
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class PaidBackend(Backend):
     """A backend whose circuits run as tasks that are billed."""
+
+    local_twin: ClassVar[str | None] = None
+    """The backend that runs the same circuits on this machine for nothing, if there is one."""
 
     @property
     @abstractmethod

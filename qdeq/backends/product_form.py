@@ -15,7 +15,7 @@ from math import prod
 import torch
 from torch import Tensor
 
-from qdeq.backends.function import FrozenFunction, check_inputs
+from qdeq.backends.function import FrozenFunction, check_inputs, check_shape
 from qdeq.errors import CircuitError
 from qdeq.functions import Function
 from qdeq.injection import upsample_transposed
@@ -194,6 +194,7 @@ class ProductForm(FrozenFunction):
 
     def inject(self, x: Tensor, scale: Tensor | float, size: int) -> tuple[Function, tuple[Tensor, ...]]:
         """Return ``f(y) = q(x + s W y)`` with the angles ``x E + e_0`` worked out beforehand."""
+        check_shape(x, len(self._encoding.slope))
         if x.shape[1] != len(self._encoding.slope) or x.shape[1] % size:
             return super().inject(x, scale, size)
         slope = scale * upsample_transposed(self._encoding.slope.mT, size).mT

@@ -24,7 +24,7 @@ from qdeq.backends.adapter import ADAPTER_CONFIG, CircuitBackend, encoded_state,
 from qdeq.backends.base import Capabilities
 from qdeq.backends.cirq import LACKS, translate
 from qdeq.backends.executions import bind_rows, record_executions, record_shots, run_parallel
-from qdeq.backends.sampling import ShotKey, mean_and_variance
+from qdeq.backends.sampling import ShotKey, mean_and_variance, number_of_shots
 from qdeq.circuit import Circuit, ReadoutError
 from qdeq.observables import MeasurementGroup, Observable, measurement_groups
 
@@ -78,6 +78,7 @@ class QsimBackend(CircuitBackend):
         part: int = 0,
     ) -> tuple[Tensor, Tensor | None]:
         """Return expectations ``[T, B, O]``, under noise from trajectories; see :meth:`Backend.evaluate`."""
+        shots = number_of_shots(shots)
         if shots is None or key is None or not any(circuit.channels for circuit in circuits):
             return super().evaluate(circuits, inputs, weights, observables, shots=shots, key=key, part=part)
         key.check(len(inputs))

@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Tensor
 
-from qdeq.backends.function import FrozenFunction, check_inputs
+from qdeq.backends.function import FrozenFunction, check_inputs, check_shape
 from qdeq.functions import Function
 from qdeq.injection import upsample, upsample_transposed
 
@@ -38,6 +38,7 @@ class QuadraticForm(FrozenFunction):
 
     def jacobian(self, inputs: Tensor, *, create_graph: bool = False) -> Tensor:
         """Return ``∂f/∂v = 2 (A v - f v) / ||v||²``, shape ``[B, O, I]``."""
+        check_inputs(inputs, self._size, self._forms)
         with torch.set_grad_enabled(create_graph):
             v, scale = self._normalised(inputs)
             square = v.square().sum(-1)[:, None, None]
@@ -48,6 +49,7 @@ class QuadraticForm(FrozenFunction):
 
     def inject(self, x: Tensor, scale: Tensor | float, size: int) -> tuple[Function, tuple[Tensor, ...]]:
         """Return ``f(y) = q(x + s W y)`` as a ratio of two quadratics in y: see :class:`_InjectedForm`."""
+        check_shape(x, self._size)
         if x.shape[1] != self._size or self._size % size:
             return super().inject(x, scale, size)
         factor = x.new_tensor(scale) if not isinstance(scale, Tensor) else scale

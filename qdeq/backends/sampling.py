@@ -14,8 +14,19 @@ import torch
 from torch import Tensor
 
 from qdeq.backends.executions import record_shots
-from qdeq.errors import BackendError, CircuitError
+from qdeq.errors import BackendError, CircuitError, UnsupportedError
+from qdeq.numbers import whole
 from qdeq.observables import MeasurementGroup, Observable, measurement_groups
+
+
+def number_of_shots(shots: int | None) -> int | None:
+    """Return a number of shots as a plain integer; None for exact expectations.
+
+    Raises:
+        UnsupportedError: It is no whole number, or less than 1.
+    """
+    what = "shots (None or null for exact expectations)"
+    return None if shots is None else whole(shots, what, 1, error=UnsupportedError)
 
 
 @dataclass(frozen=True)
@@ -27,12 +38,22 @@ class ShotKey:
         step: Training step.
         evaluation: Which evaluation of the function within the step.
         samples: A number for each row of the batch that stays with the sample; the row's position by default.
+
+    Raises:
+        CircuitError: One of them is no whole number, or negative.
     """
 
     seed: int
     step: int = 0
     evaluation: int = 0
     samples: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("seed", "step", "evaluation"):
+            object.__setattr__(self, name, whole(getattr(self, name), f"{name} of ShotKey", 0))
+        if self.samples is not None and not all(type(sample) is int for sample in self.samples):
+            names = tuple(whole(sample, "sample of ShotKey", 0) for sample in self.samples)
+            object.__setattr__(self, "samples", names)
 
     def select(self, rows: Sequence[int]) -> ShotKey:
         """Return the key for some rows of the batch."""
@@ -106,7 +127,9 @@ def sample_expectations(
     Raises:
         CircuitError: The key names another number of samples than the batch has.
         BackendError: A sample's probabilities are not finite.
+        UnsupportedError: The shots are no whole number.
     """
+    shots = whole(shots, "shots", 1, error=UnsupportedError)  # numpy's multinomial would round them down
     total: np.ndarray | None = None
     variance: np.ndarray | None = None
     for number, group in enumerate(measurement_groups(observables)):

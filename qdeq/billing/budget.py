@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from qdeq.billing.entries import Limits
 from qdeq.billing.prices import NANO, Price
 from qdeq.errors import is_hidden
+from qdeq.numbers import as_number
 
 LEDGER_NAME = "ledger.sqlite"
 """The ledger's name in a run's folder."""
@@ -20,6 +21,8 @@ class Budget(BaseModel):
     """What everything in one ledger may cost together, and what the ledger is."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    _numbers = field_validator("*", mode="before")(as_number)
 
     max_usd: float = Field(gt=0, le=1e9, description="Most that may be spent [USD], tasks in flight counted.")
     max_tasks: int | None = Field(None, ge=1, strict=True, description="Most tasks; null for no limit.")

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from qdeq.errors import BudgetError
+from qdeq.numbers import as_number
 
 NANO = 10**9
 """Nano-dollars in a dollar."""
@@ -31,6 +32,8 @@ class Price(BaseModel):
     """The price of a task on one device: a fee, so much a shot, and so much a minute of simulation."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    _numbers = field_validator("*", mode="before")(as_number)
 
     per_task: float = Field(0.0, ge=0, le=LARGEST, description="Fee of a task [USD].")
     per_shot: float = Field(0.0, ge=0, le=LARGEST, description="Price of a shot [USD].")

@@ -55,7 +55,8 @@ def compare(
 ) -> None:
     """Compare function, gradient, equilibrium and a short training of an experiment across backends.
 
-    Exit code 1 where a difference is beyond its tolerance, 2 where nothing could be compared.
+    Exit code 1 where a difference is beyond its tolerance or a backend failed, 2 where nothing could be compared, 4
+    where a backend could not be: it was refused, or is not installed.
     """
     if tolerance is not None and not (math.isfinite(tolerance) and tolerance >= 0):
         raise SpecError(f"--tolerance {tolerance}: expected a number that is not negative, such as 1e-6")
@@ -77,10 +78,10 @@ def compare(
         console = make_console()
         console.print(comparison_table(comparison), highlight=False)
         tell_written(files)
-    if not comparison.compared and comparison.passed:
+    if comparison.verdict == "nothing compared":
         raise BackendError("no backend but the native one could run this experiment, so nothing was compared")
-    if not comparison.passed:
-        raise typer.Exit(ExitCode.CHECK_FAILED)
+    if comparison.verdict != "same":
+        raise typer.Exit(ExitCode.INCOMPLETE if comparison.verdict == "incomplete" else ExitCode.CHECK_FAILED)
 
 
 def backend_choices(text: str) -> list[Any]:

@@ -24,5 +24,9 @@ class ExitCode(IntEnum):
     )
     BAD_INPUT = 2, "Bad input or surroundings: nothing was done, or the rest was. The message says how to mend it."
     OUT_OF_BUDGET = 3, "The budget ended the run; what was paid for is kept, and the run can go on."
+    INCOMPLETE = (
+        4,
+        "A backend could not be compared: it was refused or is not installed. The others were, and are right.",
+    )
     INTERRUPTED = 130, "Ctrl-C. A run has saved its state."
     TERMINATED = 143, "SIGTERM. A run has saved its state."

@@ -96,6 +96,7 @@ class Cost:
 
 
 Outcome = Literal["native", "compared", "unavailable", "refused", "failed"]
+Verdict = Literal["same", "different", "failed", "incomplete", "nothing compared"]
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,8 @@ class BackendResult:
     Attributes:
         label: Its name, with the options that differ from the defaults.
         outcome: ``"native"`` (the reference), ``"compared"``, ``"unavailable"`` (an extra is missing), ``"refused"``
-            (it cannot do what the experiment asks for) or ``"failed"`` (it raised an error).
+            (it cannot do what the experiment asks for, or costs money without a budget) or ``"failed"`` (it raised an
+            error).
         version: Name and version of the software that ran it.
         precision: What it simulates in.
         reason: Why it was not compared; for a missing extra with the pip command.
@@ -187,9 +189,30 @@ class Comparison:
         return tuple(result for result in self.results if result.outcome == "compared")
 
     @property
+    def missing(self) -> tuple[BackendResult, ...]:
+        """The backends that were asked for, and could not be run."""
+        return tuple(result for result in self.results if result.outcome in ("unavailable", "refused"))
+
+    @property
     def passed(self) -> bool:
         """Whether no difference passes its tolerance, and no backend failed."""
         return all(result.passed for result in self.results)
+
+    @property
+    def verdict(self) -> Verdict:
+        """What came of it.
+
+        ``"different"`` where a difference passes its tolerance; else ``"failed"`` where a backend raised an error,
+        ``"nothing compared"`` where none could be run, ``"incomplete"`` where one could not, and ``"same"`` where all
+        that were asked for are within their tolerances.
+        """
+        if any(result.failures for result in self.results):
+            return "different"
+        if not self.passed:
+            return "failed"
+        if not self.compared:
+            return "nothing compared"
+        return "incomplete" if self.missing else "same"
 
     def to_dict(self) -> dict[str, Any]:
         """Return it for JSON."""
@@ -197,6 +220,7 @@ class Comparison:
         return {
             "format_version": FORMAT_VERSION,
             "ok": self.passed,
+            "verdict": self.verdict,
             **fields,
             "amplification": finite(self.amplification),
             "backends": [result.to_dict() for result in self.results],

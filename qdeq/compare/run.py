@@ -13,7 +13,8 @@ from qdeq.compare import tolerances
 from qdeq.compare.judge import ExactJudge, Native, ShotJudge
 from qdeq.compare.measure import Subject, measure
 from qdeq.compare.result import BackendResult, Comparison
-from qdeq.errors import BackendError, PluginError, QdeqError, UnsupportedError, plural
+from qdeq.errors import BackendError, BudgetError, PluginError, QdeqError, SpecError, UnsupportedError, plural
+from qdeq.numbers import whole
 from qdeq.plugins import BACKENDS, install_command
 from qdeq.spec import ExperimentSpec
 
@@ -46,8 +47,12 @@ def compare(
     Raises:
         BackendError: No backend but the native one can be used, or an option that a backend does not have.
         PluginError: There is no backend of a name.
+        SpecError: Samples or steps are no whole number.
         QdeqError: The data or the circuit cannot be had.
     """
+    samples, steps = (
+        whole(count, what, 1, error=SpecError) for count, what in ((samples, "samples"), (steps, "steps"))
+    )
     tell = progress or (lambda message: None)
     rows = [_built(choice) for choice in _distinct(backends)]
     usable = [made for made in rows if isinstance(made, Backend)]
@@ -135,7 +140,7 @@ def _judged(backend: Backend, native: Native, judge: ExactJudge | ShotJudge, ste
     row = BackendResult(label(backend), "compared", backend.version, _precision(backend))
     try:
         found = measure(native.subject, backend, steps=steps, at=native.measured.state)
-    except UnsupportedError as error:
+    except (UnsupportedError, BudgetError) as error:
         return dataclasses.replace(row, outcome="refused", reason=str(error))
     except Exception as error:  # an adapter may fail in any way; it is named, and the others go on
         reason = str(error) if isinstance(error, QdeqError) else f"{type(error).__name__}: {_first_line(error)}"

@@ -9,20 +9,16 @@ from rich.table import Table
 from rich.text import Text
 
 from qdeq.compare.result import MEANINGS, QUANTITIES, BackendResult, Comparison, Difference
+from qdeq.errors import plural
 from qdeq.reports.tables import plain_table
 
 
 def comparison_table(comparison: Comparison) -> RenderableType:
     """Return differences, costs, what failed and why, and the notes."""
-    verdict = (
-        Text("all within tolerance", "bold green") if comparison.passed else Text("NOT within tolerance", "bold red")
-    )
-    if comparison.passed and not comparison.compared:
-        verdict = Text("nothing was compared", "bold yellow")
     shots = "exact" if comparison.shots is None else f"{comparison.shots} shots"
     images = f"{comparison.samples} image{'' if comparison.samples == 1 else 's'}"
     head = Text.assemble(
-        (comparison.name, "bold"), f": {comparison.qubits} qubits, {images}, float64, {shots}: ", verdict
+        (comparison.name, "bold"), f": {comparison.qubits} qubits, {images}, float64, {shots}: ", _verdict(comparison)
     )
     parts: list[RenderableType] = [head, Text(""), _difference_table(comparison), Text("")]
     parts += [_failure(result, difference) for result in comparison.results for difference in result.failures]
@@ -35,6 +31,22 @@ def comparison_table(comparison: Comparison) -> RenderableType:
         parts.append(Text(""))
     parts += [_cost_table(comparison), Text("")]
     return Group(*parts, *(Text(note, "dim") for note in (_legend(), *comparison.notes, _versions(comparison))))
+
+
+def _verdict(comparison: Comparison) -> Text:
+    """Return what came of it, in a few words; a backend that was not run is neither right nor wrong."""
+    asked = len(comparison.results) - 1
+    failed = sum(result.outcome == "failed" for result in comparison.results)
+    rest = "; the others are within tolerance" if comparison.compared else ""
+    return {
+        "same": Text("all within tolerance", "bold green"),
+        "different": Text("NOT within tolerance", "bold red"),
+        "failed": Text(f"{failed} of {plural(asked, 'backend')} failed{rest}", "bold red"),
+        "incomplete": Text(
+            f"{len(comparison.missing)} of {plural(asked, 'backend')} not compared{rest}", "bold yellow"
+        ),
+        "nothing compared": Text("nothing was compared", "bold yellow"),
+    }[comparison.verdict]
 
 
 def _difference_table(comparison: Comparison) -> Table:

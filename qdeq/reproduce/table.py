@@ -13,9 +13,10 @@ from functools import lru_cache
 from importlib import resources
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from qdeq.errors import SpecError, did_you_mean
+from qdeq.numbers import as_number
 from qdeq.spec import ExperimentSpec, parse_spec, parse_yaml, put
 from qdeq.spec.fields import Positive
 from qdeq.sweeps import Sweep, expand
@@ -41,6 +42,8 @@ def direct(layers: int) -> str:
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    _numbers = field_validator("*", mode="before")(as_number)
 
 
 class Settings(_Part):

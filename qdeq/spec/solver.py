@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from qdeq.errors import QdeqError
+from qdeq.numbers import as_number
 from qdeq.solvers import CompositeSolver, get_solver
 from qdeq.spec.fields import Positive, resolved
 
@@ -15,7 +16,9 @@ from qdeq.spec.fields import Positive, resolved
 class SolverSpec(BaseModel):
     """A fixed-point solver, its options, and what happens where it fails."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
+
+    _numbers = field_validator("*", mode="before")(as_number)
 
     name: str = Field(
         "broyden", description="A registered solver; `qdeq solvers` lists them. Its options stand beside it."

@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from qdeq.errors import SpecError, did_you_mean
+from qdeq.numbers import as_number
 from qdeq.spec import ExperimentSpec, read_yaml
 from qdeq.spec.fields import Count, Positive
 from qdeq.spec.messages import explain
@@ -24,6 +25,8 @@ class SweepSpec(BaseModel):
     """A sweep: variants of one experiment, each with every seed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, validate_by_name=False)
+
+    _numbers = field_validator("*", mode="before")(as_number)
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] = Field(
         description="Name of the sweep: letters, digits, dot, dash, underscore."

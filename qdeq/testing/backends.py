@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from qdeq.backends import Backend, ShotKey, get_backend
+from qdeq.backends.paid import PaidBackend
 from qdeq.circuit import Circuit, Gate, Input
 from qdeq.errors import QdeqError, UnsupportedError
 from qdeq.gates import GATES
@@ -59,9 +60,11 @@ def check_backend(
         raise QdeqError(f"examples must be at least 1, not {examples}")
     can = backend.capabilities
     if can.costs_money and not paid:
+        twin = backend.local_twin if isinstance(backend, PaidBackend) else None
+        instead = f"\nCheck its twin on this machine, for nothing: qdeq check-backend {twin}" if twin else ""
         raise UnsupportedError(
-            f"each run on backend {backend.name!r} is billed, and the checks run thousands of circuits; "
-            "check its local twin, or pass paid=True"
+            f"each run on backend {backend.name!r} is billed, and the checks run thousands of circuits; in Python, "
+            f"within qdeq.spending(...), check_backend(..., paid=True) runs them{instead}"
         )
     refused = tuple(name for name in GATES if _refuses(backend, name))
     taken = tuple(name for name in GATES if name not in refused)

@@ -1,6 +1,7 @@
 """Adapters by name: arguments after a colon, options, missing extras, missing devices, and nothing imported unasked."""
 
 import importlib
+import math
 import pickle
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import types
 from importlib.metadata import EntryPoint
 from typing import ClassVar
 
+import numpy as np
 import pytest
 from adapters import PACKAGES, adapters
 
@@ -134,3 +136,19 @@ def test_options_are_checked(choice, says):
     pytest.importorskip("qsimcirq")
     with pytest.raises(BackendError, match=rf"^backend 'qsim': {says}"):
         get_backend(choice)
+
+
+def test_a_device_that_simulates_nothing_is_no_backend():
+    pytest.importorskip("pennylane")
+    with pytest.raises(BackendError, match=r"^PennyLane device 'null.qubit' simulates nothing: after X on \|0>"):
+        get_backend("pennylane:null.qubit")
+    for name in ("default.qubit", "default.mixed", "reference.qubit", "lightning.qubit"):
+        assert get_backend(f"pennylane:{name}").capabilities.exact
+
+
+@pytest.mark.parametrize("answer", [[0.5, 0.5], [0.0, 0.0], [1.0, 0.0], [math.nan, math.nan]])
+def test_made_up_probabilities_of_any_kind_are_found(monkeypatch, answer):
+    pennylane = pytest.importorskip("qdeq.backends.pennylane")
+    monkeypatch.setattr(pennylane, "flipped_qubit", lambda name: np.array(answer))
+    with pytest.raises(BackendError, match="simulates nothing"):
+        get_backend("pennylane:default.mixed")

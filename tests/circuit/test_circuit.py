@@ -9,7 +9,7 @@ from circuit_reference import EXACT, unitary
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qdeq.circuit import AmplitudeEncoding, Circuit, Gate, Input, Weight
+from qdeq.circuit import AmplitudeEncoding, Channel, Circuit, Gate, Input, ReadoutError, Weight
 from qdeq.errors import CircuitError, QdeqError
 from qdeq.testing.strategies import circuits
 
@@ -335,3 +335,49 @@ def test_depth_and_counts_with_preparation_by_hand():
     assert bound.depth(preparation=True) == 5
     assert bound.gate_counts(preparation=True) == circuit.gate_counts(preparation=True)
     assert Circuit(1, (Gate("H", 0),)).prepared() == Circuit(1, (Gate("H", 0),))
+
+
+def test_numpys_integers_give_the_circuits_of_pythons():
+    def build(i, x):
+        operations = [
+            AmplitudeEncoding(i(4)),
+            Gate("RX", i(0), Input(i(4), x(2), x(0.5))),
+            Gate("CRZ", [i(0), i(1)], Weight(i(0))),
+            Gate("RY", i(1), x(0.25)),
+        ]
+        return Circuit(i(2), operations, [ReadoutError(i(1), x(0.125), x(0.25))])
+
+    own = build(int, float)
+    for integer, number in ((np.int64, np.float64), (np.uint8, np.float32)):
+        other = build(integer, number)
+        assert other == own
+        assert hash(other) == hash(own)
+        assert other.to_json() == own.to_json()
+        assert Circuit.from_json(other.to_json()) == own
+        assert type(other.num_inputs) is int
+        assert type(other.num_weights) is int
+    assert Circuit(2, np.array(own.operations, dtype=object), own.readout) == own
+
+
+@pytest.mark.parametrize(
+    ("build", "says"),
+    [
+        (lambda: Circuit(1, Gate("H", 0)), r"operations is a list of Gate, Channel objects.*\[\.\.\.\]"),
+        (lambda: Circuit(1, 3), r"operations is a list"),
+        (lambda: Circuit(1, AmplitudeEncoding(2)), r"operations is a list"),
+        (lambda: Circuit(1, [], ReadoutError(0, 0.1, 0.1)), r"readout is a list of ReadoutError objects.*\[\.\.\.\]"),
+        (lambda: Circuit(1, [], [(0, 0.1, 0.1)]), "readout holds objects of ReadoutError"),
+        (lambda: Circuit(2.0), "num_qubits must be a whole number from 1 to 1024, not 2.0"),
+        (lambda: Circuit(True), "num_qubits must be a whole number .* not True"),
+        (lambda: Gate("H", 0.5), "qubit of H must be a whole number"),
+        (lambda: Gate("H", np.float64(0)), "qubit of H must be a whole number"),
+        (lambda: Gate("RX", 0, float("nan")), "angle of RX on .* must be a finite number"),
+        (lambda: Input(1.0), "index of Input must be a whole number"),
+        (lambda: Weight(True), "index of Weight must be a whole number"),
+        (lambda: Channel("BitFlip", 0, float("nan")), "must be a finite number"),
+        (lambda: ReadoutError(0, True, 0.1), "zero_to_one of ReadoutError must be a finite number"),
+    ],
+)
+def test_what_is_meant_is_said(build, says):
+    with pytest.raises(CircuitError, match=says):
+        build()

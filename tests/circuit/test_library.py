@@ -181,7 +181,7 @@ def test_reuploading_shares_inputs_and_not_weights():
 @pytest.mark.parametrize("ansatz", [paper_ansatz, hardware_efficient, strongly_entangling, data_reuploading])
 @pytest.mark.parametrize("layers", [0, -1])
 def test_no_layer_is_refused(ansatz, layers):
-    with pytest.raises(CircuitError, match=f"at least 1 layer, not {layers}"):
+    with pytest.raises(CircuitError, match=f"layers of an ansatz must be a whole number of at least 1, not {layers}"):
         ansatz(4, layers=layers)
 
 
@@ -196,3 +196,35 @@ def test_layers_multiply_as_unitaries():
     single = Circuit(2, hardware_efficient(2).operations)
     wanted = unitary(single.bind(weights=weights[4:])) @ unitary(single.bind(weights=weights[:4]))
     np.testing.assert_allclose(unitary(ansatz.bind(weights=weights)), wanted, atol=EXACT)
+
+
+@pytest.mark.parametrize("build", [angle_encoder, amplitude_encoder, paper_angle_encoder,
+                                   paper_ansatz, hardware_efficient, strongly_entangling,
+                                   data_reuploading])  # fmt: skip
+@pytest.mark.parametrize("wrong", [4.0, True, "4", 0])
+def test_qubits_are_whole(build, wrong):
+    with pytest.raises(CircuitError, match="num_qubits must be a whole number from 1"):
+        build(wrong)
+
+
+@pytest.mark.parametrize("build", [paper_ansatz, hardware_efficient, strongly_entangling,
+                                   data_reuploading])  # fmt: skip
+@pytest.mark.parametrize("wrong", [1.5, True])
+def test_layers_are_whole(build, wrong):
+    with pytest.raises(CircuitError, match="layers of an ansatz must be a whole number of at least 1"):
+        build(4, wrong)
+
+
+def test_numpys_sizes_give_the_circuits_of_pythons():
+    four, two = np.int64(4), np.int32(2)
+    assert angle_encoder(four, np.int16(3)).to_json() == angle_encoder(4, 3).to_json()
+    assert amplitude_encoder(four).to_json() == amplitude_encoder(4).to_json()
+    assert paper_ansatz(four, two).to_json() == paper_ansatz(4, 2).to_json()
+    assert strongly_entangling(four, two).content_hash == strongly_entangling(4, 2).content_hash
+
+
+@pytest.mark.parametrize("build", [angle_encoder, amplitude_encoder])
+@pytest.mark.parametrize("wrong", [3.0, True, -1])
+def test_features_are_whole(build, wrong):
+    with pytest.raises(CircuitError, match="num_features must be a whole number"):
+        build(4, wrong)

@@ -112,3 +112,24 @@ def test_nothing_but_refusals_exits_2(qdeq):
     assert "nothing was compared" in result.stdout
     assert "refused: execution: compiled needs exact expectations" in " ".join(result.stdout.split())
     assert "nothing was compared" in result.stderr
+
+
+def test_a_backend_that_was_not_compared_exits_4_and_is_no_difference(qdeq, wrong_backend, tmp_path):
+    fine = "{name: torch, execution: circuits}"
+    result = qdeq("compare", "tiny.yaml", "--backends", f"cirq,{fine}", *QUICK, code=4)
+    head = " ".join(result.stdout.split("largest difference")[0].split())
+    assert head.endswith("exact: 1 of 2 backends not compared; the others are within tolerance")
+    assert "NOT" not in result.stdout
+    assert 'cirq: unavailable: pip install "qdeq[cirq]"' in result.stdout
+    found = json.loads(qdeq("compare", "tiny.yaml", "--backends", f"cirq,{fine}", *QUICK, "--json", code=4).stdout)
+    assert (found["ok"], found["verdict"]) == (True, "incomplete")
+
+
+def test_a_paid_backend_without_a_budget_is_refused_and_no_difference(qdeq):
+    pytest.importorskip("braket.aws")
+    fine = "{name: torch, execution: circuits}"
+    result = qdeq("compare", "tiny.yaml", "--backends", f"braket-sv1,{fine}", *QUICK, code=4)
+    assert "1 of 2 backends not compared" in " ".join(result.stdout.split())
+    assert "braket-sv1: refused: backend 'braket-sv1' costs money" in result.stdout
+    alone = qdeq("compare", "tiny.yaml", "--backends", "braket-sv1", *QUICK, code=2)
+    assert "nothing was compared" in alone.stdout

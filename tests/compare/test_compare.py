@@ -6,9 +6,10 @@ import math
 import pytest
 import wrong_backends as wrong
 
+from qdeq.backends.torch import TorchBackend
 from qdeq.compare import compare
 from qdeq.compare.result import QUANTITIES
-from qdeq.errors import BackendError, PluginError
+from qdeq.errors import BackendError, BudgetError, PluginError, SpecError
 
 CIRCUITS = {"name": "torch", "execution": "circuits"}
 SHIFTED = {**CIRCUITS, "gradient": "parameter-shift"}
@@ -150,6 +151,7 @@ def test_the_json_has_a_stable_shape(digits):
     assert list(found) == [
         "format_version",
         "ok",
+        "verdict",
         "name",
         "spec_hash",
         "qdeq_version",
@@ -189,3 +191,32 @@ def test_the_json_has_a_stable_shape(digits):
     ]
     assert set(row["cost"]["executions"]) == {"function", "jacobian", "solve", "gradient", "training_step"}
     assert math.isfinite(found["amplification"])
+
+
+def test_a_backend_that_was_not_run_is_no_difference(digits, register):
+    class Costs(TorchBackend):
+        name = "costs"
+
+        def at(self, circuit, weights, observables, **options):
+            raise BudgetError("backend 'costs' costs money, and no budget was given")
+
+    register(missing="no_such_module_of_a_simulator:Backend", refuses=wrong.Refuses, costs=Costs, fine=wrong.Fine,
+             raises=wrong.Raises, value=wrong.WrongValue)  # fmt: skip
+
+    def verdict(*backends):
+        found = compare(digits(), backends, samples=1, steps=1)
+        assert json.loads(found.to_json())["verdict"] == found.verdict
+        return found.verdict, [row.label for row in found.missing]
+
+    assert verdict("fine") == ("same", [])
+    assert verdict("missing", "refuses", "costs", "fine") == ("incomplete", ["missing", "refuses", "costs"])
+    assert verdict("missing", "refuses", "costs") == ("nothing compared", ["missing", "refuses", "costs"])
+    assert verdict("raises", "refuses", "fine") == ("failed", ["refuses"])
+    assert verdict("value", "raises", "refuses") == ("different", ["refuses"])
+
+
+@pytest.mark.parametrize("wrong_count", [0, 1.5, True])
+@pytest.mark.parametrize("what", ["samples", "steps"])
+def test_samples_and_steps_are_whole(digits, what, wrong_count):
+    with pytest.raises(SpecError, match=f"^{what} must be a whole number of at least 1"):
+        compare(digits(), [CIRCUITS], **{what: wrong_count})

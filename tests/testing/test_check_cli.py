@@ -7,6 +7,7 @@ from broken import ReadoutError
 from click import unstyle
 from typer.testing import CliRunner
 
+from qdeq.backends import get_backend
 from qdeq.cli.app import app
 from qdeq.plugins import BACKENDS
 
@@ -44,3 +45,22 @@ def test_bad_input_gives_exit_code_2(arguments, says):
     result = run(*arguments)
     assert result.exit_code == 2
     assert says in unstyle(result.output)
+
+
+@pytest.mark.parametrize(
+    ("name", "twin"),
+    [
+        ("braket-sv1", "braket-local"),
+        ("braket-dm1", "braket-local-dm"),
+        ("braket:arn:aws:braket:us-east-1::device/qpu/ionq/Forte-1", "braket-local"),
+    ],
+)
+def test_a_backend_that_is_billed_names_a_command_that_is_not(name, twin):
+    pytest.importorskip("braket.aws")
+    result = run(name)
+    assert result.exit_code == 2
+    first, second = result.output.strip().splitlines()
+    assert first.startswith(f"error: each run on backend '{name}' is billed")
+    command = second.partition(": ")[2].split()
+    assert command == ["qdeq", "check-backend", twin]
+    assert not get_backend(twin).capabilities.costs_money

@@ -28,7 +28,7 @@ from qdeq.backends.circuit_function import CircuitFunction
 from qdeq.backends.executions import bind_rows
 from qdeq.backends.function import FrozenFunction
 from qdeq.backends.paid import Client, PaidBackend
-from qdeq.backends.sampling import ShotKey
+from qdeq.backends.sampling import ShotKey, number_of_shots
 from qdeq.billing.account import current_account
 from qdeq.circuit import MAX_QUBITS, Circuit
 from qdeq.errors import UnsupportedError
@@ -50,6 +50,8 @@ class RemoteBraket(PaidBackend):
     Without shots a task asks for exact expectations; with shots it measures one group of commuting observables. On SV1
     one task also gives a sample's whole vector-Jacobian product.
     """
+
+    local_twin: ClassVar[str | None] = "braket-local"
 
     profile: Annotated[str | None, Field(description="AWS profile; null for the AWS configuration's own.")] = None
     region: Annotated[str | None, Field(description="AWS region; null for the AWS configuration's own.")] = None
@@ -133,6 +135,7 @@ class RemoteBraket(PaidBackend):
         part: int = 0,
     ) -> tuple[Tensor, Tensor | None]:
         """Return expectations ``[T, B, O]``; see :meth:`Backend.evaluate`."""
+        shots = number_of_shots(shots)
         shape = (len(circuits), len(inputs), len(observables))
         target = self.target(circuits[0].num_qubits, shots)
         bound = bind_rows(circuits, inputs, weights)
@@ -196,6 +199,8 @@ class BraketSV1(RemoteBraket):
 @dataclass(frozen=True, kw_only=True, config=ADAPTER_CONFIG)
 class BraketDM1(RemoteBraket):
     """Amazon Braket's on-demand density-matrix simulator."""
+
+    local_twin: ClassVar[str | None] = "braket-local-dm"
 
     name = "braket-dm1"
     device_arn = DM1

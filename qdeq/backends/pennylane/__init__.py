@@ -16,7 +16,7 @@ from qdeq.backends.base import Capabilities
 from qdeq.backends.circuit_function import CircuitFunction
 from qdeq.backends.function import FrozenFunction
 from qdeq.backends.pennylane.native import AdjointFunction, BackpropFunction
-from qdeq.backends.pennylane.translation import LACKS, device, operations_of
+from qdeq.backends.pennylane.translation import LACKS, device, flipped_qubit, operations_of
 from qdeq.backends.sampling import ShotKey
 from qdeq.circuit import Channel, Circuit, Gate
 from qdeq.errors import BackendError, UnsupportedError, did_you_mean
@@ -56,9 +56,14 @@ class PennyLaneBackend(CircuitBackend):
                 f"{did_you_mean(self.device, installed)}"
             )
         try:
-            device(self.device, 1)
+            flipped = flipped_qubit(self.device)
         except Exception as error:  # a device may fail in any way
             raise BackendError(f"PennyLane device {self.device!r} cannot be used: {_one_line(error)}") from error
+        if not np.allclose(flipped, [0, 1], atol=1e-6):
+            raise BackendError(
+                f"PennyLane device {self.device!r} simulates nothing: after X on |0> it gives the probabilities "
+                f"{np.round(flipped, 3).tolist()}; use default.qubit"
+            )
 
     @property
     def name(self) -> str:

@@ -56,6 +56,14 @@ def device(name: str, num_qubits: int) -> Any:
     return qml.device(name, wires=num_qubits)
 
 
+@lru_cache(maxsize=64)
+def flipped_qubit(name: str) -> Any:
+    """Return the device's probabilities of 0 and 1 after an X on a qubit: a device may return made-up values."""
+    tape = qml.tape.QuantumScript([qml.PauliX(0)], [qml.probs(wires=[0])])
+    (probabilities,) = qml.execute([tape], device(name, 1), diff_method=None)
+    return probabilities
+
+
 def operation(gate: Gate, angle: Any) -> Any:
     """Return PennyLane's operation; the angle is a number, an array or a tensor of the batch (None if it has none)."""
     return _TURNS[gate.name](angle, wires=gate.qubits) if gate.angles else _FIXED[gate.name](wires=gate.qubits)
