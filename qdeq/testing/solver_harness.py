@@ -10,6 +10,7 @@ from typing import Any
 from qdeq.testing.comparison import Mismatch, told
 from qdeq.testing.report import CheckResult, Failure, first_sentence
 from qdeq.testing.solver_subject import NotTried, SolverSubject
+from qdeq.testing.surroundings import surroundings_kept
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,8 @@ def run_check(check: SolverCheck, subject: SolverSubject) -> CheckResult:
     tried, elsewhere = 0, ""
     for label, case in check.cases(subject).items():
         try:
-            check.test(subject, case)
+            with surroundings_kept():
+                check.test(subject, case)
         except NotTried as named:
             elsewhere = str(named)
             continue
