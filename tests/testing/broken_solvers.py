@@ -202,15 +202,6 @@ class OverflowLeak(Good):
 
 
 @options
-class ClipsByTheBatch(Good):
-    """Clips moves by the norm of the whole batch, as gradients are clipped; far beyond what the table has."""
-
-    def propose(self, problem, state, y, proposed):
-        move = proposed - y
-        return y + move * (1e30 / torch.linalg.vector_norm(move)).clamp(max=1)
-
-
-@options
 class CubesOfAll(Good):
     """The mean of third powers over the batch overflows from 1e103 on."""
 
@@ -465,7 +456,6 @@ BROKEN = {
     CouplesLate: "batch-independence",
     NaNLeak: "isolation",
     OverflowLeak: "isolation",
-    ClipsByTheBatch: "isolation",
     CubesOfAll: "isolation",
     ChangesItsArguments: "purity",
     ChangesItsState: "purity",
