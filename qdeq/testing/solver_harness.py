@@ -73,7 +73,9 @@ def run_check(check: SolverCheck, subject: SolverSubject) -> CheckResult:
     if failing:
         label, first = next(iter(failing.items()))
         numbers = (first.difference, first.tolerance) if isinstance(first, Mismatch) else (None, None)
-        failure = Failure(*told(first, "a solution"), {"on": label, "solver": str(subject.solver)})
+        problem, expected, got, raised = told(first, "a solution")
+        given = {"on": label, "solver": str(subject.solver)}
+        failure = Failure(problem, expected, got, given, raised=raised)
         reason = f"fails for {', '.join(failing)}"
         result = CheckResult(check.name, check.proves, "failed", tried, *numbers, reason=reason, failure=failure)
     elif not tried:
