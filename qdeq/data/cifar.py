@@ -104,6 +104,7 @@ class CIFAR10(StoredDataset):
         )
 
     def fetch(self, folder: Path, missing: list[str]) -> None:
+        """Put the missing files into the folder."""
         with verified_download(self.url, folder, self.archive_hash, _MOST_ARCHIVE_BYTES) as archive:
             try:
                 unpacked = unpack(archive, missing)

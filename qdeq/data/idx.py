@@ -117,6 +117,7 @@ class _IDXDataset(StoredDataset):
         ]
 
     def fetch(self, folder: Path, missing: list[str]) -> None:
+        """Put the missing files into the folder."""
         for file in missing:
             with verified_download(self.url + file, folder, self.hashes[file], _most(file)) as path:
                 move_into_place(path, folder / file)

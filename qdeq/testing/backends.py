@@ -12,7 +12,15 @@ from qdeq.circuit import Circuit, Gate, Input
 from qdeq.errors import QdeqError, UnsupportedError
 from qdeq.gates import GATES
 from qdeq.observables import Z
-from qdeq.testing import contract_checks, gradient_checks, noise_checks, purity_checks, run_checks, shot_checks, value_checks
+from qdeq.testing import (
+    contract_checks,
+    gradient_checks,
+    noise_checks,
+    purity_checks,
+    run_checks,
+    shot_checks,
+    value_checks,
+)
 from qdeq.testing.harness import CHECKS, failed, run_check
 from qdeq.testing.report import BackendReport, CheckResult, chosen
 from qdeq.testing.subject import Subject

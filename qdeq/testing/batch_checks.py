@@ -80,7 +80,8 @@ def _mixture() -> tuple[Instance, list[int]]:
     bad = [(0.5, math.nan, math.inf, 0.0), (0.5, math.inf, math.inf, 0.0), (0.5, 0.0, 1.6, 0.0)]
     bad += [(0.5, 0.0, math.inf, 1e200)]
     bad += [(0.5, total, math.inf, 0.0) for total in FAR] + [(rate, 0.0, math.inf, 0.0) for rate in GROWING]
-    rows, good = [], []
+    rows: list[tuple[float, ...]] = []
+    good = []
     for place, other in enumerate(bad):
         if place < len(CONTRACTIONS):
             good.append(len(rows))
@@ -92,7 +93,9 @@ def _mixture() -> tuple[Instance, list[int]]:
     return Instance(_poisoned, y0, (rates, poison, edge, bend), roots, 10.0), good
 
 
-@check("isolation", lambda subject: {"contractions with NaN, inf, an overflow and numbers up to 1e140 among them": None})
+@check(
+    "isolation", lambda subject: {"contractions with NaN, inf, an overflow and numbers up to 1e140 among them": None}
+)
 def isolation(subject: SolverSubject, case: None) -> None:
     """Samples that are not finite, become so, or are huge, are told apart, and leave all others as they are alone."""
     instance, good = _mixture()

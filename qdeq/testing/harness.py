@@ -149,13 +149,13 @@ def root_of(check: Check, subject: Subject, case: Case) -> bool:
     return False
 
 
-def failed(result: CheckResult, case: Case, error: Exception, *, reason: str = "", unsteady: bool = False) -> CheckResult:
+def failed(
+    result: CheckResult, case: Case, error: Exception, *, reason: str = "", unsteady: bool = False
+) -> CheckResult:
     """Return the result of a check that fails on a case, with what the check raised there."""
     difference, limit = (error.difference, error.tolerance) if isinstance(error, Mismatch) else (None, None)
     failure = _failure(case, error, unsteady)
-    return replace(
-        result, status="failed", difference=difference, tolerance=limit, reason=reason, failure=failure
-    )
+    return replace(result, status="failed", difference=difference, tolerance=limit, reason=reason, failure=failure)
 
 
 class _Failed(Exception):

@@ -34,8 +34,7 @@ def _memory_of(subject: Subject, case: Case) -> None:
             calls = [others, (inputs, weights)]
             first, second = (_values(subject, circuit, *given, case.observables, frozen) for given in calls)
             then, now = (
-                reference.expectations(circuit, *(tensor.numpy() for tensor in given), case.observables)
-                for given in calls
+                reference.expectations(circuit, x.numpy(), theta.numpy(), case.observables) for x, theta in calls
             )
             allowed = subject.allowed(replace(case, circuit=circuit))
             right_at_first, as_before = (np.abs(pair) <= allowed for pair in (first - then, second - first))

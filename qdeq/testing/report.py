@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-from qdeq.errors import BackendError, QdeqError, SolverError, did_you_mean
+from qdeq.errors import BackendError, DataError, QdeqError, SolverError, did_you_mean
 
 _MARKS = {"passed": "passed ", "failed": "FAILED ", "skipped": "skipped"}
 _LONGEST_JSON = 600
@@ -122,7 +122,7 @@ class Report(ABC):
         """Raise what ``str`` says where a check failed, or none could be run.
 
         Raises:
-            QdeqError: The plug-in is not right; a BackendError or a SolverError.
+            QdeqError: The plug-in is not right; a BackendError, a SolverError or a DataError.
         """
         if not self.ok:
             raise self.error(str(self))
@@ -258,6 +258,35 @@ class SolverReport(Report):
             for row in self.problems
         ]
         return [*super()._rows(), *rows]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetReport(Report):
+    """The verdict on a data set.
+
+    Attributes:
+        dataset: Its name.
+        options: Its options, as it was checked.
+        train: Number of training images, or of all; None where they are not here.
+        test: Number of test images; None where there is no official test split.
+        class_names: Its classes.
+    """
+
+    error = DataError
+
+    dataset: str
+    options: dict[str, Any]
+    train: int | None = None
+    test: int | None = None
+    class_names: tuple[str, ...] = ()
+
+    def headline(self) -> str:
+        """Return the counts, and how many images there are, in a line."""
+        images = "no images"
+        if self.train is not None:
+            tests = "" if self.test is None else f" and {self.test} test"
+            images = f"{self.train}{' training' * bool(tests)}{tests} images of {len(self.class_names)} classes"
+        return f"data set {self.dataset}: {self._counts()}; {images}"
 
 
 def first_sentence(test: Callable[..., Any]) -> str:

@@ -60,6 +60,14 @@ def _put_deterministic(state: tuple[bool, bool]) -> None:
     torch.use_deterministic_algorithms(state[0], warn_only=state[1])
 
 
+def _put_grad_mode(enabled: bool) -> None:
+    torch.set_grad_enabled(enabled)
+
+
+def _put_numpy_errors(state: Any) -> None:
+    np.seterr(**state)
+
+
 def _put_anomaly(state: tuple[bool, bool]) -> None:
     torch.autograd.set_detect_anomaly(*state)
 
@@ -89,7 +97,7 @@ SETTINGS = (
     Setting("the global generator of the module random", random.getstate, random.setstate),
     Setting("PyTorch's default dtype", torch.get_default_dtype, torch.set_default_dtype),
     Setting("PyTorch's default device", torch.get_default_device, torch.set_default_device),
-    Setting("PyTorch's grad mode", torch.is_grad_enabled, torch.set_grad_enabled),
+    Setting("PyTorch's grad mode", torch.is_grad_enabled, _put_grad_mode),
     Setting("PyTorch's number of threads", torch.get_num_threads, torch.set_num_threads),
     Setting(
         "PyTorch's choice of deterministic algorithms",
@@ -107,7 +115,7 @@ SETTINGS = (
         _put_anomaly,
     ),
     Setting("the flushing of denormal numbers", _flushes_denormal, _put_flush_denormal),
-    Setting("NumPy's handling of floating-point errors", np.geterr, lambda state: np.seterr(**state)),
+    Setting("NumPy's handling of floating-point errors", np.geterr, _put_numpy_errors),
     Setting("the filters of warnings", lambda: list(warnings.filters), _put_filters),
     Setting("the environment variables", lambda: dict(os.environ), _put_environment),
     Setting("the working directory", os.getcwd, os.chdir),
