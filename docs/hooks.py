@@ -239,14 +239,10 @@ def problem_table() -> str:
 
 
 def check_table(kit: str) -> str:
-    """Return what each check of the kit for ``solvers`` or ``backends`` proves."""
-    from qdeq.testing import backends, harness, solver_harness, solvers
+    """Return what each check of the kit for ``backends``, ``solvers`` or ``datasets`` proves."""
+    from qdeq.testing.kits import kit_checks
 
-    order, checks = {
-        "solvers": (solvers.CHECK_NAMES, solver_harness.SOLVER_CHECKS),
-        "backends": (backends.CHECK_NAMES, harness.CHECKS),
-    }[kit]
-    rows = [f"| `{name}` | {_cell(checks[name].proves)} |" for name in order]
+    rows = [f"| `{name}` | {_cell(proves)} |" for name, proves in kit_checks(kit).items()]
     return "\n".join(["| check | proves |", "| --- | --- |", *rows])
 
 

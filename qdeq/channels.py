@@ -10,10 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
 from math import sqrt
+from numbers import Real
 
 import torch
 from torch import Tensor
 
+from qdeq.errors import CircuitError
 from qdeq.gates import GATES
 
 Kraus = tuple[Tensor, ...]
@@ -28,18 +30,30 @@ class ChannelType:
         num_qubits: How many qubits the channel acts on.
         parameter: Name of its one parameter.
         most: Largest value of the parameter that is still noise: beyond it a Pauli error is likelier than none.
-        build: Maps the parameter to the Kraus operators ``[2^k, 2^k]`` (complex128).
         symbol: Short label for drawings.
         kraus: The operators in words.
+        operators: The function behind :meth:`build`, which does not look at its argument.
     """
 
     name: str
     num_qubits: int
     parameter: str
     most: float
-    build: Callable[[float], Kraus]
     symbol: str
     kraus: str
+    operators: Callable[[float], Kraus]
+
+    def build(self, value: float) -> Kraus:
+        """Return the Kraus operators at a value of the parameter, each ``[2^k, 2^k]`` (complex128).
+
+        Circuits allow values up to :attr:`most`; a channel it is up to 1.
+
+        Raises:
+            CircuitError: The value is not a number from 0 to 1.
+        """
+        if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value <= 1:
+            raise CircuitError(f"{self.parameter} of {self.name} is a number from 0 to 1, not {value!r}")
+        return self.operators(float(value))
 
 
 def _matrix(rows: list[list[float]]) -> Tensor:
@@ -47,7 +61,7 @@ def _matrix(rows: list[list[float]]) -> Tensor:
 
 
 def _pauli_errors(words: tuple[str, ...]) -> Callable[[float], Kraus]:
-    """Return the identity with probability 1 - p, and each of the Pauli words with p divided by their number."""
+    """Return the function from p to: no error with probability 1 - p, or one of the Pauli words, each as likely."""
 
     def word(letters: str) -> Tensor:
         matrix = torch.ones(1, 1, dtype=torch.complex128)
@@ -84,24 +98,24 @@ CHANNELS: dict[str, ChannelType] = {
             1,
             "probability",
             3 / 4,
-            _pauli_errors(("X", "Y", "Z")),
             "dep",
             "√(1-p) 1, √(p/3) X, √(p/3) Y, √(p/3) Z",
+            _pauli_errors(("X", "Y", "Z")),
         ),
         ChannelType(
             "TwoQubitDepolarizing",
             2,
             "probability",
             15 / 16,
-            _pauli_errors(_PAIRS),
             "dep",
             "√(1-p) 1, √(p/15) P for each of the 15 other pairs P of Pauli operators",
+            _pauli_errors(_PAIRS),
         ),
         ChannelType(
-            "AmplitudeDamping", 1, "gamma", 1.0, _amplitude_damping, "amp", "diag(1, √(1-γ)), √γ in row 0, column 1"
+            "AmplitudeDamping", 1, "gamma", 1.0, "amp", "diag(1, √(1-γ)), √γ in row 0, column 1", _amplitude_damping
         ),
-        ChannelType("PhaseDamping", 1, "gamma", 1.0, _phase_damping, "pha", "diag(1, √(1-γ)), diag(0, √γ)"),
-        ChannelType("BitFlip", 1, "probability", 1 / 2, _pauli_errors(("X",)), "flip", "√(1-p) 1, √p X"),
+        ChannelType("PhaseDamping", 1, "gamma", 1.0, "pha", "diag(1, √(1-γ)), diag(0, √γ)", _phase_damping),
+        ChannelType("BitFlip", 1, "probability", 1 / 2, "flip", "√(1-p) 1, √p X", _pauli_errors(("X",))),
     )
 }
 """The table itself, by name."""

@@ -1,12 +1,22 @@
-"""The table of modules in docs/architecture.md is that of the code, and lower modules import no higher ones."""
+"""The table of modules in docs/architecture.md is that of the code, lower modules import no higher ones, and base
+classes keep out of the way of what plug-ins add to them.
+"""
 
 import ast
+import importlib
+import inspect
 import re
 from pathlib import Path
 
 import pytest
 
 import qdeq
+from qdeq.adjoints.base import Adjoint
+from qdeq.backends.adapter import CircuitBackend
+from qdeq.backends.base import Backend
+from qdeq.backends.function import FrozenFunction
+from qdeq.data.stored import StoredDataset
+from qdeq.solvers import CompositeSolver, Solver
 
 PACKAGE = Path(qdeq.__file__).parent
 PAGE = PACKAGE.parent / "docs" / "architecture.md"
@@ -58,3 +68,20 @@ def test_no_module_imports_a_higher_one(path, module):
         name = imported.removeprefix("qdeq").removeprefix(".")
         if name and name not in ENTRANCES:
             assert level(name) <= level(module), f"{module} (level {level(module)}) imports {name} ({level(name)})"
+
+
+def abstract_classes():
+    for _, name in modules():
+        if name not in ENTRANCES and not name.startswith("testing"):
+            for found in vars(importlib.import_module(f"qdeq.{name}")).values():
+                if inspect.isabstract(found) and found.__module__ == f"qdeq.{name}":
+                    yield found
+
+
+def test_no_private_name_of_a_base_class_can_be_met_by_a_plug_ins_helper():
+    bases = set(abstract_classes())
+    assert {Backend, CircuitBackend, FrozenFunction, Solver, CompositeSolver, Adjoint, StoredDataset} <= bases
+    for base in bases:
+        private = {name for name in vars(base) if name.startswith("_") and not name.endswith("__")} - {"_abc_impl"}
+        met = {name for name in private if not name.startswith(f"_{base.__name__}__")}
+        assert not met, f"{base.__qualname__}: give {', '.join(met)} two leading underscores"

@@ -85,7 +85,7 @@ class CircuitBackend(Backend):
         """Return expectations ``[T, B, O]``; see :meth:`Backend.evaluate`."""
         groups = measurement_groups(observables)
         size, batch = circuits[0].num_qubits, len(inputs)
-        probabilities = self._probabilities(circuits, inputs, weights, groups)  # [G][T, B, 2^n]
+        probabilities = self.__probabilities(circuits, inputs, weights, groups)  # [G][T, B, 2^n]
         if shots is None or key is None:
             parts = [
                 measured @ (group.signs(size) @ group.coefficients.T)
@@ -101,7 +101,7 @@ class CircuitBackend(Backend):
         values, errors = (torch.stack(column).to(inputs) for column in zip(*pairs, strict=True))
         return values, errors
 
-    def _probabilities(
+    def __probabilities(
         self, circuits: Sequence[Circuit], inputs: Tensor, weights: Tensor, groups: Sequence[MeasurementGroup]
     ) -> list[np.ndarray]:
         """Return the outcome probabilities ``[T, B, 2^n]`` of each group, from the fewest runs."""

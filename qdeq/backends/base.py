@@ -255,7 +255,7 @@ class Backend(ABC):
                 f"a state of {circuit.num_qubits} qubits takes {memory} per sample"
             )
         if circuit.noisy:
-            self._check_noise(circuit, shots)
+            self.__check_noise(circuit, shots)
         if self.gradient == "native" and not can.gradients:
             raise UnsupportedError(
                 f"backend {self.name!r} has no native gradient; use gradient: auto or parameter-shift"
@@ -286,7 +286,7 @@ class Backend(ABC):
         if inputs is not None:
             check_finite("inputs", inputs, "Mend the sample's features, or leave it out.")
 
-    def _check_noise(self, circuit: Circuit, shots: int | None) -> None:
+    def __check_noise(self, circuit: Circuit, shots: int | None) -> None:
         can = self.capabilities
         if circuit.channels and not can.noise:
             part = " on gates (readout errors alone run here)" if can.readout else ""

@@ -19,8 +19,8 @@ PANELS = {
     "Train": ("init", "train", "sweep", "reproduce"),
     "Look": ("show", "eval", "predict", "report", "stability", "compare", "solve-study"),
     "Money": ("estimate", "ledger"),
-    "Check": ("doctor", "check-backend", "check-solver"),
-    "Set up": ("backends", "solvers", "schema"),
+    "Check": ("doctor", "check-backend", "check-solver", "check-dataset"),
+    "Set up": ("backends", "solvers", "datasets", "schema"),
 }
 """The commands by what one wants of them, in the order of ``qdeq --help``."""
 

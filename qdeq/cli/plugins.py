@@ -1,4 +1,4 @@
-"""``qdeq solvers`` and ``qdeq backends``: what is installed."""
+"""``qdeq solvers``, ``qdeq backends`` and ``qdeq datasets``: what is installed."""
 
 from __future__ import annotations
 
@@ -26,6 +26,14 @@ def backends(as_json: AsJson = False) -> None:
     from qdeq.plugins import BACKENDS
 
     _list(BACKENDS, as_json)
+
+
+@app.command(epilog=examples("qdeq datasets", "qdeq datasets --json | jq -r .plugins[].name"))
+def datasets(as_json: AsJson = False) -> None:
+    """List the data sets that are installed, with their options."""
+    from qdeq.plugins import DATASETS
+
+    _list(DATASETS, as_json)
 
 
 def _list(registry: Registry, as_json: bool) -> None:

@@ -103,7 +103,8 @@ class CIFAR10(StoredDataset):
             test=Images(images=test_images, labels=test_labels, class_names=self.class_names),
         )
 
-    def _fetch(self, folder: Path, missing: list[str]) -> None:
+    def fetch(self, folder: Path, missing: list[str]) -> None:
+        """Put the missing files into the folder."""
         with verified_download(self.url, folder, self.archive_hash, _MOST_ARCHIVE_BYTES) as archive:
             try:
                 unpacked = unpack(archive, missing)

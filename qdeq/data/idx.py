@@ -116,7 +116,8 @@ class _IDXDataset(StoredDataset):
             if digest(folder / file, self.hashes[file].partition(":")[0], _most(file)) != self.hashes[file]
         ]
 
-    def _fetch(self, folder: Path, missing: list[str]) -> None:
+    def fetch(self, folder: Path, missing: list[str]) -> None:
+        """Put the missing files into the folder."""
         for file in missing:
             with verified_download(self.url + file, folder, self.hashes[file], _most(file)) as path:
                 move_into_place(path, folder / file)

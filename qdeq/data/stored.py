@@ -97,13 +97,13 @@ class StoredDataset(ABC):
             raise DataError(f"{self.title}: {folder} lacks {', '.join(missing)}, and {why}\n{self.remedy(folder)}")
         if missing:
             try:
-                self._fetch(folder, missing)
+                self.fetch(folder, missing)
             except DataError as error:
                 raise DataError(f"{self.title}: {error}\n{self.remedy(folder)}") from error
         return folder, f"{self.title} (sample)" if sample else self.title
 
     @abstractmethod
-    def _fetch(self, folder: Path, missing: list[str]) -> None:
+    def fetch(self, folder: Path, missing: list[str]) -> None:
         """Put the missing files into the folder; a DataError of one line if that fails."""
 
     def altered(self, folder: Path) -> list[str] | None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from qdeq.reports.tables import plain_table
+from qdeq.testing.kits import kit_checks
 from qdeq.testing.problems import PROBLEMS
 from qdeq.testing.report import Report, SolverReport
-from qdeq.testing.solver_harness import SOLVER_CHECKS
-from qdeq.testing.solvers import CHECK_NAMES
 
 STYLES = {
     "passed": "green",
@@ -35,24 +35,27 @@ def conformance_report(report: Report) -> RenderableType:
     return Group(*parts)
 
 
-def problems_report() -> RenderableType:
-    """Return the table of problems, and what each check of a solver proves."""
+def kit_report(kit: str) -> RenderableType:
+    """Return what each check of ``backends``, ``solvers`` or ``datasets`` proves; of solvers, the problems as well."""
+    checks = Table(box=None, show_header=False, pad_edge=False)
+    for name, proves in kit_checks(kit).items():
+        checks.add_row(Text(name, "bold"), Text(proves))
+    if kit != "solvers":
+        return checks
     table = _table("problem", "f(y)", "answer", "what it asks", "must converge")
     for problem in PROBLEMS:
         must = "yes" if problem.required else ""
         table.add_row(*map(Text, (problem.name, problem.equation, problem.answer, problem.asks, must)))
-    checks = Table(box=None, show_header=False, pad_edge=False)
-    for check in CHECK_NAMES:
-        checks.add_row(Text(check, "bold"), Text(SOLVER_CHECKS[check].proves))
     return Group(table, Text(""), checks)
 
 
-def problems_json() -> str:
+def kit_json(kit: str) -> str:
     """Return the same as JSON."""
-    columns = ("name", "equation", "answer", "asks", "required")
-    rows = [{column: getattr(problem, column) for column in columns} for problem in PROBLEMS]
-    proofs = {check: SOLVER_CHECKS[check].proves for check in CHECK_NAMES}
-    return json.dumps({"format_version": 1, "problems": rows, "checks": proofs}, indent=2, ensure_ascii=False)
+    found: dict[str, Any] = {"format_version": 1, "checks": kit_checks(kit)}
+    if kit == "solvers":
+        columns = ("name", "equation", "answer", "asks", "required")
+        found["problems"] = [{column: getattr(problem, column) for column in columns} for problem in PROBLEMS]
+    return json.dumps(found, indent=2, ensure_ascii=False)
 
 
 def _table(*columns: str) -> Table:

@@ -13,13 +13,31 @@ from qdeq.circuit import Circuit, Gate, Input
 from qdeq.errors import QdeqError, UnsupportedError
 from qdeq.gates import GATES
 from qdeq.observables import Z
-from qdeq.testing import contract_checks, evaluation_checks, gradient_checks, noise_checks, shot_checks, value_checks
-from qdeq.testing.harness import CHECKS, run_check
-from qdeq.testing.report import BackendReport, chosen
+from qdeq.testing import (
+    contract_checks,
+    evaluation_checks,
+    gradient_checks,
+    noise_checks,
+    purity_checks,
+    run_checks,
+    shot_checks,
+    value_checks,
+)
+from qdeq.testing.harness import CHECKS, failed, run_check
+from qdeq.testing.report import BackendReport, CheckResult, chosen
 from qdeq.testing.subject import Subject
-from qdeq.testing.tolerances import tolerances
+from qdeq.testing.surroundings import surroundings_kept
 
-_ORDER = (value_checks, gradient_checks, shot_checks, evaluation_checks, noise_checks, contract_checks)
+_ORDER = (
+    run_checks,
+    purity_checks,
+    value_checks,
+    gradient_checks,
+    shot_checks,
+    evaluation_checks,
+    noise_checks,
+    contract_checks,
+)
 
 CHECK_NAMES = tuple(
     name for module in _ORDER for name, check in CHECKS.items() if check.test.__module__ == module.__name__
@@ -45,7 +63,8 @@ def check_backend(
         paid: Run even if each execution is billed: the kit runs thousands of circuits.
 
     Returns:
-        The report. ``report.raise_if_failed()`` makes it a test.
+        The report. ``report.raise_if_failed()`` makes it a test. Where checks fail because of what another one is named
+        for (``run``, ``precision``, ``purity``), that one is reported as failed, asked for or not.
 
     Raises:
         QdeqError: There is no such backend, or check, or it costs money and ``paid`` is not set.
@@ -68,8 +87,9 @@ def check_backend(
         )
     refused = tuple(name for name in GATES if _refuses(backend, name))
     taken = tuple(name for name in GATES if name not in refused)
-    subject = Subject(backend, tolerances(can), taken, examples, seed)
-    results = tuple(run_check(CHECKS[name], subject) for name in names)
+    subject = Subject(backend, taken, examples, seed)
+    with surroundings_kept():
+        results = _with_roots(tuple(run_check(CHECKS[name], subject) for name in names), subject)
     return BackendReport(
         backend=backend.name,
         version=backend.version,
@@ -79,6 +99,16 @@ def check_backend(
         refused=refused,
         results=results,
     )
+
+
+def _with_roots(results: tuple[CheckResult, ...], subject: Subject) -> tuple[CheckResult, ...]:
+    """Return the results with those checks failed, asked for or not, that others failed because of."""
+    found = {result.name: result for result in results}
+    for name, root in subject.roots.items():
+        known = found.get(name, CheckResult(name, CHECKS[name].proves, "passed"))
+        if known.status != "failed":
+            found[name] = failed(known, *root, reason="seen in other checks")
+    return tuple(found[name] for name in CHECK_NAMES if name in found)
 
 
 def _refuses(backend: Backend, name: str) -> bool:

@@ -16,7 +16,9 @@ from qdeq.testing.solver_harness import check
 from qdeq.testing.solver_subject import NotTried, Solve, SolverSubject
 
 STEPS = 12
-"""Budget of these solves: what couples samples does so from the first steps."""
+"""Budget of these solves: most of what couples samples does so from the first steps."""
+LATE = 60
+"""Budget where rounding does not grow from step to step: enough for what couples samples at a restart, or later."""
 ROUNDING = 1e-8
 """How far two solves of one sample may be apart, relative to its size, where their bits differ (linear algebra by
 another routine, on an accelerator): rounding of 1e-16, amplified by least-squares problems."""
@@ -40,8 +42,8 @@ def batch_independence(subject: SolverSubject, problem: FixedPointProblem) -> No
         raise NotTried("isolation")
     instance = problem.make()
     everyone = list(range(len(instance.y0)))
-    together = subject.solve(instance, max_steps=STEPS)
-    back = subject.solve(instance.rows(everyone[::-1]), max_steps=STEPS)
+    together = subject.solve(instance, max_steps=LATE if problem.name == "slow-contraction" else STEPS)
+    back = subject.solve(instance.rows(everyone[::-1]), max_steps=together.max_steps)
     _same(subject, "in a batch and in its reverse", back, together, everyone[::-1])
     _same_alone(subject, together)
 
@@ -50,45 +52,62 @@ def _same_alone(subject: SolverSubject, together: Solve) -> None:
     """Compare the first, the middle and the last sample with what they are alone."""
     last = len(together.instance.y0) - 1
     for sample in sorted({0, last // 2, last}):
-        alone = subject.solve(together.instance.rows([sample]), max_steps=STEPS)
+        alone = subject.solve(together.instance.rows([sample]), max_steps=together.max_steps)
         _same(subject, f"of sample {sample}, alone and in the batch,", alone, together, [sample])
 
 
 def _poisoned(y: Tensor, rate: Tensor, poison: Tensor, edge: Tensor, bend: Tensor) -> Tensor:
-    """Return ``r y + 1 + c``, NaN beyond an edge, with a term of its own that overflows."""
+    """Return ``r y + 1 + c``, NaN beyond an edge, with a square that overflows."""
     beyond = torch.where((y > edge[:, None]).any(1, keepdim=True), math.nan, 0.0)
     return rate[:, None] * y + 1 + poison[:, None] + bend[:, None] * y * y + beyond
 
 
-GOOD, BAD = 8, 4
+CONTRACTIONS = (0.8, -0.7, 0.3, 0.6, -0.2, 0.1, 0.5, 0.5)
+"""Rates r of the samples that have to be left as they are."""
+FAR = (1e3, -1e6, 1e12, 1e30, -1e70, 1e140)
+"""Sums 1 + c of contractions whose iterates are that large from the first step on, whatever a solver does: what goes by
+the batch's largest or mean number, or overflows with it, shows beside them."""
+GROWING = (-3.0, 1e6)
+"""Rates at which plain iteration diverges."""
+NOT_FINITE = (1, 3)
+"""The samples of which f is not finite at y0."""
 
 
-def _mixture() -> Instance:
-    """Return contractions at even places, and at odd ones NaN, inf, NaN after a few steps, and an overflow."""
-    rates, poison = torch.zeros(GOOD + BAD, dtype=torch.float64), torch.zeros(GOOD + BAD, dtype=torch.float64)
-    edge, bend = torch.full_like(rates, math.inf), torch.zeros_like(rates)
-    rates[:] = 0.5
-    rates[:-1:2] = torch.tensor([0.8, -0.7, 0.3, 0.6, -0.2, 0.1])[: len(rates[:-1:2])]
-    poison[1], poison[3] = math.nan, math.inf
-    edge[5], bend[7] = 1.6, 1e200
-    y0 = torch.zeros(GOOD + BAD, 3, dtype=torch.float64)
-    roots = (1 / (1 - rates))[:, None, None].expand(-1, 1, 3)
-    return Instance(as_function(_poisoned), y0, (rates, poison, edge, bend), roots, 10.0)
+def _mixture() -> tuple[Instance, list[int]]:
+    """Return contractions with bad samples among them, and the places of the contractions.
+
+    The bad ones are NaN, inf, NaN after a few steps, overflow, lie far out, or grow.
+    """
+    bad = [(0.5, math.nan, math.inf, 0.0), (0.5, math.inf, math.inf, 0.0), (0.5, 0.0, 1.6, 0.0)]
+    bad += [(0.5, 0.0, math.inf, 1e200)]
+    bad += [(0.5, total, math.inf, 0.0) for total in FAR] + [(rate, 0.0, math.inf, 0.0) for rate in GROWING]
+    rows: list[tuple[float, ...]] = []
+    good = []
+    for place, other in enumerate(bad):
+        if place < len(CONTRACTIONS):
+            good.append(len(rows))
+            rows.append((CONTRACTIONS[place], 0.0, math.inf, 0.0))
+        rows.append(other)
+    rates, poison, edge, bend = torch.tensor(rows, dtype=torch.float64).T
+    y0 = torch.zeros(len(rows), 3, dtype=torch.float64)
+    roots = ((1 + poison) / (1 - rates))[:, None, None].expand(-1, 1, 3)
+    return Instance(as_function(_poisoned), y0, (rates, poison, edge, bend), roots, 10.0), good
 
 
-@check("isolation", lambda subject: {"eight contractions with NaN, inf, a late NaN and an overflow among them": None})
+@check(
+    "isolation", lambda subject: {"contractions with NaN, inf, an overflow and numbers up to 1e140 among them": None}
+)
 def isolation(subject: SolverSubject, case: None) -> None:
-    """Samples that are not finite, or become so, are named, and leave all others as they are without them."""
-    instance, bad = _mixture(), [1, 3, 5, 7]
-    good = [sample for sample in range(GOOD + BAD) if sample not in bad]
-    without = subject.solve(instance.rows(good), max_steps=STEPS)
+    """Samples that are not finite, become so, or are huge, are told apart, and leave all others as they are alone."""
+    instance, good = _mixture()
+    without = subject.solve(instance.rows(good), max_steps=LATE)
     try:
         _same_alone(subject, without)
     except Mismatch as coupled:
         raise NotTried("batch-independence") from coupled
-    together = believed(subject.solve(instance, max_steps=STEPS))
+    together = believed(subject.solve(instance, max_steps=LATE))
     _same(subject, "without and with bad samples in the batch", without, together, good)
-    for sample in (1, 3):
+    for sample in NOT_FINITE:
         if together.solution.status[sample] != Status.NON_FINITE:
             found = STATUSES[int(together.solution.status[sample])].name
             raise Mismatch(f"sample {sample}, of which f is not finite, is not named", "NON_FINITE", found)

@@ -71,21 +71,26 @@ class Comparisons:
             self.worst = largest, limit
 
 
-def told(error: Exception, expected: str) -> tuple[str, str, str]:
-    """Return what is wrong, what was expected and what came, of a mismatch or of a crash with the place of its cause.
+def told(error: Exception, expected: str) -> tuple[str, str, str, str]:
+    """Return what is wrong, what was expected and what came, of a mismatch or of a crash; and of a crash, its kind.
 
     Args:
         error: What a check raised.
         expected: What should have come instead of a crash.
+
+    Returns:
+        The problem, the expected and the obtained, and for a crash its type with the place of its cause, which are the
+        same for the same mistake.
     """
     if isinstance(error, Mismatch):
-        return str(error), error.expected, error.got
+        return str(error), error.expected, error.got, ""
     origin: BaseException = error
     while origin.__cause__ is not None:
         origin = origin.__cause__
     where = traceback.extract_tb(origin.__traceback__)[-1]
-    problem = f"it raised {type(error).__name__}: {error}\n(in {where.name}, {where.filename}:{where.lineno})"
-    return problem, expected, type(error).__name__
+    place = f"in {where.name}, {where.filename}:{where.lineno}"
+    problem = f"it raised {type(error).__name__}: {error}\n({place})"
+    return problem, expected, type(error).__name__, f"{type(origin).__name__} {place}"
 
 
 def _array(values: object) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Checks of the contract around the numbers: batches, refusals, purity, honest capabilities."""
+"""Checks of the contract around the numbers: batches, refusals, honest capabilities."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SIMPLE = Case(
 )
 
 
-def _moving(subject: Subject) -> Mapping[str, SearchStrategy[Case]]:
+def moving(subject: Subject) -> Mapping[str, SearchStrategy[Case]]:
     """Draw circuits that move every qubit by an input first, so that samples differ."""
 
     @st.composite
@@ -47,7 +47,7 @@ def _moving(subject: Subject) -> Mapping[str, SearchStrategy[Case]]:
     return {"any": filled(circuit(), rows=(2, 4)).map(measured)} if "RY" in subject.gates else {}
 
 
-@check("batch", _moving, share=0.5)
+@check("batch", moving, share=0.5)
 def batch(subject: Subject, case: Case) -> None:
     """A batch is its samples one by one, in any order; a batch of none gives no rows, or an error of qdeq's."""
     inputs, weights = case.tensors()
@@ -67,31 +67,6 @@ def batch(subject: Subject, case: Case) -> None:
         except QdeqError:
             continue
         subject.compare(f"{what} of a batch of none", np.zeros((0, len(case.observables))), none, 1.0)
-
-
-@check("purity", _moving, share=0.4)
-def purity(subject: Subject, case: Case) -> None:
-    """Two calls give the same, whatever ran in between, and leave their arguments alone."""
-    inputs, weights = case.tensors()
-    copies = inputs.clone(), weights.clone()
-    flips = tuple(Gate("X", qubit) for qubit in range(case.circuit.num_qubits))
-    other = Circuit(case.circuit.num_qubits, case.circuit.operations + flips)
-
-    def once(circuit: Circuit) -> torch.Tensor:
-        return subject.backend.expectation(circuit, inputs, weights, case.observables).value.clone()
-
-    first = once(case.circuit)
-    allowed = 2 * subject.allowed(case)
-    subject.compare("the values of a second call", first, once(case.circuit), allowed)
-    between = once(other)
-    subject.compare("the values after another circuit ran", first, once(case.circuit), allowed)
-    subject.compare("the other circuit's values, run again,", between, once(other), allowed)
-    f, g = (subject.backend.at(circuit, weights, case.observables) for circuit in (case.circuit, other))
-    before, _ = f(inputs).clone(), g(inputs)
-    subject.compare("a frozen function's values after another's", before, f(inputs), allowed)
-    subject.compare("a frozen function's values, against the expectations,", first, before, allowed)
-    if not (torch.equal(copies[0], inputs) and torch.equal(copies[1], weights)):
-        raise Mismatch("the backend changed its arguments", copies[0], inputs)
 
 
 def _with_noise(circuit: Circuit) -> Circuit:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import hypothesis
 import numpy as np
@@ -17,6 +17,7 @@ from qdeq.testing.cases import Case
 from qdeq.testing.comparison import Mismatch, told
 from qdeq.testing.report import CheckResult, Failure, first_sentence
 from qdeq.testing.subject import Subject
+from qdeq.testing.surroundings import surroundings_kept
 
 SHRINKING_SECONDS = 20.0
 """How long a failing case is made smaller."""
@@ -45,6 +46,8 @@ class Check:
         cases: Returns the strategies that cases are drawn from, by what each is about.
         needs: Returns why the check does not apply, or an empty string.
         share: Part of the examples that it takes; a slow check takes fewer.
+        root: Raises :class:`Mismatch` where a case, on which any check fails, shows what this one is named for.
+        covers: Whether nothing else can be judged once it has.
     """
 
     name: str
@@ -52,6 +55,8 @@ class Check:
     cases: Callable[[Subject], Mapping[str, SearchStrategy[Case]]]
     needs: Callable[[Subject], str]
     share: float
+    root: Callable[[Subject, Case], None] | None = None
+    covers: bool = True
 
     @property
     def proves(self) -> str:
@@ -84,11 +89,13 @@ def check(
     *,
     needs: Callable[[Subject], str] = exact,
     share: float = 1.0,
+    root: Callable[[Subject, Case], None] | None = None,
+    covers: bool = True,
 ) -> Callable[[Callable[[Subject, Case], None]], Callable[[Subject, Case], None]]:
     """Register a function as a check; the arguments are those of :class:`Check`."""
 
     def register(test: Callable[[Subject, Case], None]) -> Callable[[Subject, Case], None]:
-        CHECKS[name] = Check(name, test, cases, needs, share)
+        CHECKS[name] = Check(name, test, cases, needs, share, root, covers)
         return test
 
     return register
@@ -97,7 +104,8 @@ def check(
 def run_check(check: Check, subject: Subject) -> CheckResult:
     """Run one check on all its variants; of several failures, the smallest is shown."""
     start = time.perf_counter()
-    reason = check.needs(subject)
+    covered = [name for name in subject.roots if CHECKS[name].covers and name != check.name]
+    reason = f"cannot be judged before {' and '.join(covered)} passes" if covered else check.needs(subject)
     variants = {} if reason else check.cases(subject)
     if not variants:
         return CheckResult(check.name, check.proves, "skipped", reason=reason or "the backend takes none of the gates")
@@ -109,21 +117,45 @@ def run_check(check: Check, subject: Subject) -> CheckResult:
         search.run(examples)
     tried = sum(search.tried for search in searches.values())
     refusals = [search.refusal for search in searches.values() if search.refusal]
-    failing = {label: search for label, search in searches.items() if search.smallest}
     result = CheckResult(check.name, check.proves, "passed", tried, seconds=time.perf_counter() - start)
+    failing = {label: search for label, search in searches.items() if search.smallest}
     if failing:
         first = min((search for search in failing.values()), key=lambda search: search.smallest[0].size)  # type: ignore[index]
         assert first.smallest is not None
-        case, error = first.smallest
-        difference, limit = (error.difference, error.tolerance) if isinstance(error, Mismatch) else (None, None)
-        labels = f"fails for {', '.join(failing)}" if len(variants) > 1 else ""
-        changes = {"status": "failed", "difference": difference, "tolerance": limit, "reason": labels}
-        return CheckResult(**{**vars(result), **changes, "failure": _failure(case, error, first.unsteady)})
+        root_of(check, subject, first.smallest[0])
+        reason = f"fails for {', '.join(failing)}" if len(variants) > 1 else ""
+        return failed(result, *first.smallest, reason=reason, unsteady=first.unsteady)
+    elsewhere = [name for name in subject.roots if CHECKS[name].covers and name != check.name]
+    if elsewhere:
+        return replace(result, status="skipped", reason=f"nothing to show that {elsewhere[0]} does not show")
     if refusals and tried == 0:
-        return CheckResult(**{**vars(result), "status": "skipped", "reason": f"refused: {refusals[0].splitlines()[0]}"})
+        return replace(result, status="skipped", reason=f"refused: {refusals[0].splitlines()[0]}")
     if subject.worst is not None:
-        result = CheckResult(**{**vars(result), "difference": subject.worst[0], "tolerance": subject.worst[1]})
+        result = replace(result, difference=subject.worst[0], tolerance=subject.worst[1])
     return result
+
+
+def root_of(check: Check, subject: Subject, case: Case) -> bool:
+    """Whether a failing case shows what a check is named for; it is then noted."""
+    if check.root is None:
+        return False
+    try:
+        check.root(subject, case)
+    except Mismatch as found:
+        subject.blame(check.name, case, found)
+        return True
+    except Exception:  # whatever fails there is what the case fails with itself
+        return False
+    return False
+
+
+def failed(
+    result: CheckResult, case: Case, error: Exception, *, reason: str = "", unsteady: bool = False
+) -> CheckResult:
+    """Return the result of a check that fails on a case, with what the check raised there."""
+    difference, limit = (error.difference, error.tolerance) if isinstance(error, Mismatch) else (None, None)
+    failure = _failure(case, error, unsteady)
+    return replace(result, status="failed", difference=difference, tolerance=limit, reason=reason, failure=failure)
 
 
 class _Failed(Exception):
@@ -166,25 +198,41 @@ class _Search:
         if time.perf_counter() > self._until:
             raise _Enough
         try:
-            self._check.test(self._subject, case)
+            error = self._tried(case)
+            roots = [] if error is None else [check for check in CHECKS.values() if check is not self._check]
+            for check in roots:
+                if root_of(check, self._subject, case):
+                    if check.covers:
+                        raise _Enough
+                    error = self._tried(case)  # by other tolerances
         except UnsupportedError as refusal:
             self.refusal = self.refusal or str(refusal)
             return None
-        except Exception as error:  # a plug-in may fail in any way
-            if self.smallest is None:
-                self.tried += 1
-                self._until = time.perf_counter() + SHRINKING_SECONDS
-            if self.smallest is None or case.size <= self.smallest[0].size:
-                self.smallest = case, error
-            return error
         if self.smallest is None:
             self.tried += 1
+        if error is None:
+            return None
+        if self.smallest is None:
+            self._until = time.perf_counter() + SHRINKING_SECONDS
+        if self.smallest is None or case.size <= self.smallest[0].size:
+            self.smallest = case, error
+        return error
+
+    def _tried(self, case: Case) -> Exception | None:
+        """Return what the check raises; a refusal goes through."""
+        try:
+            with surroundings_kept():
+                self._check.test(self._subject, case)
+        except UnsupportedError:
+            raise
+        except Exception as error:  # a plug-in may fail in any way
+            return error
         return None
 
 
 def _failure(case: Case, error: Exception, unsteady: bool) -> Failure:
-    problem, expected, got = told(error, "a value, or an error of qdeq.errors")
+    problem, expected, got, raised = told(error, "a value, or an error of qdeq.errors")
     if unsteady:
         problem += "\n(a second call with the same arguments did not always fail: the backend remembers, or is random)"
     drawing = case.circuit.draw(max_width=100)
-    return Failure(problem, expected, got, case.given(), drawing, case.circuit.to_json())
+    return Failure(problem, expected, got, case.given(), drawing, case.circuit.to_json(), raised)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 
@@ -17,6 +17,7 @@ from qdeq.noise import NoiseModel
 from qdeq.observables import Observable, PauliString, X, Y, Z
 from qdeq.testing import gradient_checks, shot_checks
 from qdeq.testing.cases import NUMBERS, Case, filled, parametrised, references
+from qdeq.testing.comparison import Mismatch
 from qdeq.testing.harness import check, exact, shots
 from qdeq.testing.subject import Subject
 
@@ -27,6 +28,8 @@ PAIRS = tuple(
     for letters in product("IXYZ", repeat=2)
 )[1:]
 """All Pauli strings on two qubits: what they say of a density matrix is all of it."""
+LARGEST_MISREADING = 0.5
+"""Beyond it a readout error is no error of qdeq's: the outcome would be exchanged."""
 _ANGLES = st.integers(4, 44).map(lambda k: k / 16)
 
 
@@ -63,6 +66,46 @@ def _turned(draw: st.DrawFn, names: Sequence[str], size: int = 2) -> list[Gate]:
     return [*turns, Gate("CNOT", (0, 1))] if "CNOT" in names and draw(st.booleans()) else turns
 
 
+def _agrees(subject: Subject, case: Case) -> None:
+    """Compare as :meth:`Subject.agrees` does; a difference is told from noise that is left out, or applied twice."""
+    try:
+        subject.agrees(case, frozen=True)
+    except Mismatch as wrong:
+        found = subject.backend.expectation(case.circuit, *case.tensors(), case.observables).value
+        _explain(wrong, case, lambda other: subject.compare("", subject.expected(other), found, subject.allowed(case)))
+        raise
+
+
+def _explain(wrong: Mismatch, case: Case, compare: Callable[[Case], None]) -> None:
+    """Add to what is wrong which other noise would be right, if ``compare`` finds one."""
+    for what, circuit in _otherwise(case.circuit).items():
+        try:
+            compare(replace(case, circuit=circuit))
+        except Mismatch:
+            continue
+        wrong.args = (f"{wrong}\nthey are what they would be with {what}",)
+        return
+
+
+def _otherwise(circuit: Circuit) -> dict[str, Circuit]:
+    """Return the circuit with its noise mistaken in the usual ways."""
+    twice = [part for part in circuit.operations for _ in range(1 + isinstance(part, Channel))]
+    gates = tuple(part for part in circuit.operations if not isinstance(part, Channel))
+    found = {}
+    if circuit.channels:
+        found = {
+            "the noise on gates left out": replace(circuit, operations=gates),
+            "the noise on gates applied twice": replace(circuit, operations=tuple(twice)),
+        }
+    if circuit.readout:
+        found["the readout errors left out"] = replace(circuit, readout=())
+        pairs = [(error, 2 - error.zero_to_one - error.one_to_zero) for error in circuit.readout]
+        if all(max(e.zero_to_one, e.one_to_zero) * times <= LARGEST_MISREADING for e, times in pairs):
+            errors = [ReadoutError(e.qubit, e.zero_to_one * times, e.one_to_zero * times) for e, times in pairs]
+            found["the readout errors applied twice"] = replace(circuit, readout=tuple(errors))
+    return found
+
+
 def _channel_cases(subject: Subject) -> Strategies:
     @st.composite
     def case(draw: st.DrawFn, name: str) -> Case:
@@ -77,7 +120,7 @@ def _channel_cases(subject: Subject) -> Strategies:
 @check("noise-channels", _channel_cases, needs=_exactly)
 def noise_channels(subject: Subject, case: Case) -> None:
     """Every channel acts as its Kraus operators in the table do, on either qubit of two, seen by all Pauli strings."""
-    subject.agrees(case, frozen=True)
+    _agrees(subject, case)
 
 
 @st.composite
@@ -135,7 +178,7 @@ def _model_cases(subject: Subject) -> Strategies:
 @check("noise-model", _model_cases, needs=_exactly)
 def noise_model(subject: Subject, case: Case) -> None:
     """Noise follows the gates that it was attached to, decomposed or not, by size, name and qubit; encoders too."""
-    subject.agrees(case, frozen=True)
+    _agrees(subject, case)
     if analyse(case.circuit) is None:
         return
     inputs, weights = case.tensors()
@@ -187,7 +230,7 @@ def _readout_cases(subject: Subject) -> Strategies:
 @check("readout", _readout_cases, needs=_reading, share=0.5)
 def readout(subject: Subject, case: Case) -> None:
     """Readout errors act on what is read, in any basis: values and derivatives, by circuits and compiled."""
-    subject.agrees(case, frozen=True)
+    _agrees(subject, case)
     gradient_checks.gradients(subject, case)
     gradient_checks.compiled_equals_circuits(subject, case)
 
@@ -207,7 +250,12 @@ def _measured_cases(subject: Subject) -> Strategies:
 @check("noise-shots", _measured_cases, needs=_in_shots, share=0.5)
 def noise_shots(subject: Subject, case: Case) -> None:
     """Shots under noise are distributed as the noisy state says: the test of `shots-statistics`."""
-    shot_checks.shots_statistics(subject, case)
+    means = shot_checks.measured_means(subject, case)
+    try:
+        shot_checks.compare_means(subject, case, means)
+    except Mismatch as wrong:
+        _explain(wrong, case, lambda other: shot_checks.compare_means(subject, other, means))
+        raise
 
 
 def _damped(measured: tuple[Observable, ...], turn: float, probability: float) -> Case:

@@ -1,4 +1,4 @@
-"""Checks of a solver's options: what is not allowed is refused, what is given is kept, and a file holds all of it."""
+"""Checks of options: what is not allowed is refused, what is given is kept, and a file holds all of it."""
 
 from __future__ import annotations
 
@@ -24,38 +24,56 @@ BASE: tuple[dict[str, Any], ...] = (
 """Options that every solver has, and values for them; with zeros it measures, or takes a fixed number of steps."""
 
 
-def _given(subject: SolverSubject) -> dict[str, Any]:
-    solver: Any = subject.solver
-    return {field.name: getattr(solver, field.name) for field in dataclasses.fields(solver) if field.init}
+def given_options(made: Any) -> dict[str, Any]:
+    """Return the options of a plug-in's object by name; none where it is no dataclass."""
+    if not dataclasses.is_dataclass(made):
+        return {}
+    return {field.name: getattr(made, field.name) for field in dataclasses.fields(made) if field.init}
 
 
-def _refused(subject: SolverSubject, name: str, value: Any) -> None:
+def require_refusal(made: Any, name: str, value: Any) -> None:
+    """Raise unless a plug-in like ``made`` refuses a value, in words for the user."""
     try:
-        made = type(subject.solver)(**{**_given(subject), name: value})
+        accepted = type(made)(**{**given_options(made), name: value})
     except (QdeqError, ValidationError):
         return
     except Exception as error:  # a plug-in may fail in any way
         raise Mismatch(
             f"{name} = {value!r} is refused without words for the user",
-            "pydantic's ValidationError: decorate the class with @dataclass of pydantic.dataclasses and SOLVER_CONFIG",
+            "pydantic's ValidationError: decorate the class with @dataclass of pydantic.dataclasses and a config",
             f"{type(error).__name__}: {error}",
         ) from error
-    raise Mismatch(f"{name} = {value!r} is not refused", "an error that names the option", made)
+    raise Mismatch(f"{name} = {value!r} is not refused", "an error that names the option", accepted)
 
 
-def _unknown(subject: SolverSubject) -> None:
+def refuses_unknown(made: Any) -> None:
     """An option that there is not is refused."""
-    _refused(subject, "no_such_option", 1)
+    require_refusal(made, "no_such_option", 1)
 
 
-def _out_of_range(subject: SolverSubject) -> None:
+def refuses_out_of_range(made: Any) -> None:
     """Values beyond the range that an option declares, of another type, or not finite, are refused."""
-    declared = TypeAdapter(type(subject.solver)).json_schema().get("properties", {})
-    for name in ("max_steps", "rtol", "atol"):
-        _refused(subject, name, -1)
-    for name, about in declared.items():
+    for name, about in TypeAdapter(type(made)).json_schema().get("properties", {}).items():
         for value in _wrong(about):
-            _refused(subject, name, value)
+            require_refusal(made, name, value)
+
+
+def is_frozen(made: Any) -> None:
+    """No option can be set later."""
+    for name in given_options(made):
+        try:
+            setattr(made, name, getattr(made, name))
+        except (dataclasses.FrozenInstanceError, ValidationError):
+            continue
+        raise Mismatch(f"{name} can be set", "a frozen dataclass", "no error")
+
+
+def describes_options(made: Any) -> None:
+    """Every option says what it means."""
+    properties = TypeAdapter(type(made)).json_schema().get("properties", {})
+    for name in given_options(made):
+        if not properties.get(name, {}).get("description"):
+            raise Mismatch(f"option {name} has no description", f"{name}: Annotated[..., Field(description=...)]", "")
 
 
 def _wrong(about: Mapping[str, Any]) -> Iterator[Any]:
@@ -79,14 +97,11 @@ def _wrong(about: Mapping[str, Any]) -> Iterator[Any]:
         yield "no-such-choice"
 
 
-def _frozen(subject: SolverSubject) -> None:
-    """No option can be set later."""
-    for name in _given(subject):
-        try:
-            setattr(subject.solver, name, getattr(subject.solver, name))
-        except (dataclasses.FrozenInstanceError, ValidationError):
-            continue
-        raise Mismatch(f"{name} can be set", "a frozen dataclass", "no error")
+def _beyond(subject: SolverSubject) -> None:
+    """Negative numbers for what every solver has, and values beyond what its own options declare, are refused."""
+    for name in ("max_steps", "rtol", "atol"):
+        require_refusal(subject.solver, name, -1)
+    refuses_out_of_range(subject.solver)
 
 
 def _kept(subject: SolverSubject) -> None:
@@ -96,14 +111,6 @@ def _kept(subject: SolverSubject) -> None:
         for name, value in given.items():
             if getattr(made, name) != value:
                 raise Mismatch(f"{name} is not what was given", value, getattr(made, name))
-
-
-def _described(subject: SolverSubject) -> None:
-    """Every option says what it means."""
-    properties = TypeAdapter(type(subject.solver)).json_schema().get("properties", {})
-    for name in _given(subject):
-        if not properties.get(name, {}).get("description"):
-            raise Mismatch(f"option {name} has no description", f"{name}: Annotated[..., Field(description=...)]", "")
 
 
 def _in_a_file(subject: SolverSubject) -> None:
@@ -119,12 +126,12 @@ def _in_a_file(subject: SolverSubject) -> None:
         raise Mismatch("a file does not give the same solver back", subject.solver, again)
 
 
-PARTS = {
-    "an unknown option": _unknown,
-    "values out of range": _out_of_range,
-    "setting an option later": _frozen,
+PARTS: dict[str, Callable[[SolverSubject], None]] = {
+    "an unknown option": lambda subject: refuses_unknown(subject.solver),
+    "values out of range": _beyond,
+    "setting an option later": lambda subject: is_frozen(subject.solver),
     "options of every solver": _kept,
-    "descriptions": _described,
+    "descriptions": lambda subject: describes_options(subject.solver),
     "the way through a file": _in_a_file,
 }
 

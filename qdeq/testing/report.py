@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-from qdeq.errors import BackendError, QdeqError, SolverError, did_you_mean
+from qdeq.errors import BackendError, DataError, QdeqError, SolverError, did_you_mean
 
 _MARKS = {"passed": "passed ", "failed": "FAILED ", "skipped": "skipped"}
 _LONGEST_JSON = 600
@@ -26,6 +26,7 @@ class Failure:
         given: What it was tried on, each part as text.
         drawing: The circuit, drawn, where there is one.
         circuit: Its JSON, which ``Circuit.from_json`` reads.
+        raised: Of an exception, its type and where its cause was raised; empty where nothing was.
     """
 
     problem: str
@@ -34,6 +35,7 @@ class Failure:
     given: dict[str, str]
     drawing: str = ""
     circuit: str = ""
+    raised: str = ""
 
     def lines(self) -> list[str]:
         """Return the failure as lines of text."""
@@ -120,7 +122,7 @@ class Report(ABC):
         """Raise what ``str`` says where a check failed, or none could be run.
 
         Raises:
-            QdeqError: The plug-in is not right; a BackendError or a SolverError.
+            QdeqError: The plug-in is not right; a BackendError, a SolverError or a DataError.
         """
         if not self.ok:
             raise self.error(str(self))
@@ -143,16 +145,14 @@ class Report(ABC):
         return ", ".join(f"{counts[status]} {status}" for status in _MARKS)
 
     def explanations(self) -> list[str]:
-        """Return one text a failed check: what it proves, and the smallest failing case."""
-        return [
-            "\n".join(
-                [
-                    f"{result.name}: {result.proves}",
-                    *(f"  {line}" for line in (result.failure.lines() if result.failure else [result.reason])),
-                ]
-            )
-            for result in self.failed
-        ]
+        """Return one text a failed check: what it proves, and the smallest failing case.
+
+        Checks in which the same exception was raised at the same place share one, with the first one's case.
+        """
+        groups: dict[str, list[CheckResult]] = {}
+        for result in self.failed:
+            groups.setdefault((result.failure and result.failure.raised) or result.name, []).append(result)
+        return [_explanation(group) for group in groups.values()]
 
     def _rows(self) -> list[str]:
         width = max((len(result.name) for result in self.results), default=0)
@@ -160,6 +160,15 @@ class Report(ABC):
 
     def __str__(self) -> str:
         return "\n".join([self.headline(), *self._rows(), *(f"\n{text}" for text in self.explanations())])
+
+
+def _explanation(group: list[CheckResult]) -> str:
+    first = group[0]
+    head = f"{first.name}: {first.proves}"
+    if len(group) > 1:
+        head += f"\nThe same exception fails {len(group) - 1} more: {', '.join(result.name for result in group[1:])}"
+    lines = first.failure.lines() if first.failure else [first.reason]
+    return "\n".join([head, *(f"  {line}" for line in lines)])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,6 +258,35 @@ class SolverReport(Report):
             for row in self.problems
         ]
         return [*super()._rows(), *rows]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetReport(Report):
+    """The verdict on a data set.
+
+    Attributes:
+        dataset: Its name.
+        options: Its options, as it was checked.
+        train: Number of training images, or of all; None where they are not here.
+        test: Number of test images; None where there is no official test split.
+        class_names: Its classes.
+    """
+
+    error = DataError
+
+    dataset: str
+    options: dict[str, Any]
+    train: int | None = None
+    test: int | None = None
+    class_names: tuple[str, ...] = ()
+
+    def headline(self) -> str:
+        """Return the counts, and how many images there are, in a line."""
+        images = "no images"
+        if self.train is not None:
+            tests = "" if self.test is None else f" and {self.test} test"
+            images = f"{self.train}{' training' * bool(tests)}{tests} images of {len(self.class_names)} classes"
+        return f"data set {self.dataset}: {self._counts()}; {images}"
 
 
 def first_sentence(test: Callable[..., Any]) -> str:

@@ -67,8 +67,18 @@ def _statistics(subject: Subject) -> Mapping[str, SearchStrategy[Case]]:
 @check("shots-statistics", _statistics, needs=shots)
 def shots_statistics(subject: Subject, case: Case) -> None:
     """Shots are distributed as the state says: exact binomial tests, with a false alarm of 1e-6 in all."""
+    compare_means(subject, case, measured_means(subject, case))
+
+
+def measured_means(subject: Subject, case: Case) -> np.ndarray:
+    """Return the means ``[O]`` over all shots of the case's first sample."""
+    means: np.ndarray = _measure(subject, case, ROWS, SHOTS, shot_key(subject, case)).value.double().mean(0).numpy()
+    return means
+
+
+def compare_means(subject: Subject, case: Case, means: np.ndarray) -> None:
+    """Compare means over shots with the state of a case, by binomial tests."""
     exact = subject.expected(case)[0]
-    means = _measure(subject, case, ROWS, SHOTS, shot_key(subject, case)).value.double().mean(0).numpy()
     total = ROWS * SHOTS
     level = FALSE_ALARM / _comparisons(subject, MOST_STRINGS)
     room = subject.allowed(case)  # the state itself is known to the tolerance

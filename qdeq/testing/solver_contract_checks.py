@@ -9,10 +9,14 @@ import torch
 
 from qdeq.solvers import Solution, solve
 from qdeq.testing.comparison import Mismatch
+from qdeq.testing.problems import linear
 from qdeq.testing.solve_checks import TABLE, with_jacobian
 from qdeq.testing.solver_harness import check
 from qdeq.testing.solver_subject import ATOL, PATIENCE, RTOL, NotTried, SolverSubject
+from qdeq.testing.surroundings import changed_since, surroundings, unusual_generators
 
+UNIQUE = 9
+"""Length of a state that nothing else in the kit has."""
 SHORT = 25
 """Steps that show whether a solver is pure, and where its tensors are; memories of 20 have restarted by then."""
 FINEST = 1e-12
@@ -84,17 +88,17 @@ def _arguments(subject: SolverSubject) -> None:
 
 
 def _repeated(subject: SolverSubject) -> None:
-    """A second solve gives the same, with other solves in between, and draws nothing from the global generator."""
+    """A second solve gives the same, with other solves in between."""
     solver = replace(subject.solver, max_steps=SHORT, rtol=RTOL, atol=ATOL)
     problems = {name: TABLE[name].make() for name in ("contraction", "rotation-1.05", "several-roots")}
+    # of a shape that no other solve has: what is kept by shape is empty before, and of another problem in between
+    problems |= {f"{rate:g} y + b": linear(rate * torch.eye(UNIQUE), batch=UNIQUE - 2) for rate in (0.7, -0.4)}
 
     def all_of_them() -> dict[str, Solution]:
         return {name: solve(solver, case.f, case.y0, case.args) for name, case in problems.items()}
 
-    before, options = torch.get_rng_state(), repr(solver)
+    options = repr(solver)
     first, second = all_of_them(), all_of_them()
-    if not torch.equal(before, torch.get_rng_state()):
-        raise Mismatch("the solver draws from the global generator", "no draw, or a generator with a seed of its own")
     if repr(solver) != options:
         raise Mismatch("the solver's own options changed", options, solver)
     for name in problems:
@@ -104,11 +108,26 @@ def _repeated(subject: SolverSubject) -> None:
                 raise Mismatch(f"a second solve of {name} gives another {what}", one, two)
 
 
-PURITY = {"arguments": _arguments, "a second solve": _repeated}
+def _shared(subject: SolverSubject) -> None:
+    """What the whole process shares stays as it is: global random generators, defaults of PyTorch, warnings."""
+    for instance in (TABLE["contraction"].make(), with_jacobian(TABLE["slow-contraction"].make())):
+        with unusual_generators():
+            before = surroundings()
+            run = subject.solve(instance, max_steps=SHORT, closely=True)
+            left = [*run.witness.left, *changed_since(before)]
+        if left:
+            raise Mismatch(
+                f"the solver changes {left[0]}, for everybody",
+                "a torch.Generator with a seed of its own, or a context manager that puts the setting back",
+                f"changed: {', '.join(dict.fromkeys(left))}",
+            )
+
+
+PURITY = {"arguments": _arguments, "a second solve": _repeated, "what the process shares": _shared}
 
 
 @check("purity", lambda subject: PURITY)
 def purity(subject: SolverSubject, part: Callable[[SolverSubject], None]) -> None:
-    """The same inputs give the same results, and leave arguments, solver and random numbers alone."""
+    """The same inputs give the same results, and leave arguments, solver, random generators and settings alone."""
     subject.solved(TABLE["contraction"])
     part(subject)

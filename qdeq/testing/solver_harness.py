@@ -1,15 +1,16 @@
-"""How a check of a solver is run: over its cases, in order, with the first that fails shown."""
+"""How a check of a solver or a data set is run: over its cases, in order, with the first that fails shown."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 from qdeq.testing.comparison import Mismatch, told
 from qdeq.testing.report import CheckResult, Failure, first_sentence
 from qdeq.testing.solver_subject import NotTried, SolverSubject
+from qdeq.testing.surroundings import surroundings_kept
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,8 @@ class SolverCheck:
     """
 
     name: str
-    test: Callable[[SolverSubject, Any], None]
-    cases: Callable[[SolverSubject], Mapping[str, Any]]
+    test: Callable[[Any, Any], None]
+    cases: Callable[[Any], Mapping[str, Any]]
 
     @property
     def proves(self) -> str:
@@ -48,7 +49,24 @@ def check(
     return register
 
 
-def run_check(check: SolverCheck, subject: SolverSubject) -> CheckResult:
+class Tried(Protocol):
+    """What is checked."""
+
+    told_by: ClassVar[str]
+    """The check that reports what the plug-in raises at its work."""
+    expects: ClassVar[str]
+    """What should have come in place of an exception."""
+    worst: tuple[float, float] | None
+
+    @property
+    def raised(self) -> bool:
+        """Whether it has raised."""
+
+    def given(self) -> dict[str, str]:
+        """Return what was checked, as text."""
+
+
+def run_check(check: SolverCheck, subject: Tried) -> CheckResult:
     """Run one check on all its cases; of several failures, the first is shown and all are named."""
     start = time.perf_counter()
     subject.worst = None
@@ -56,13 +74,14 @@ def run_check(check: SolverCheck, subject: SolverSubject) -> CheckResult:
     tried, elsewhere = 0, ""
     for label, case in check.cases(subject).items():
         try:
-            check.test(subject, case)
+            with surroundings_kept():
+                check.test(subject, case)
         except NotTried as named:
             elsewhere = str(named)
             continue
         except Exception as error:  # a plug-in may fail in any way
-            if not isinstance(error, Mismatch) and subject.raised and check.name != "completes":
-                elsewhere = "completes"
+            if not isinstance(error, Mismatch) and subject.raised and check.name != subject.told_by:
+                elsewhere = subject.told_by
                 continue
             failing[label] = error
         tried += 1
@@ -71,9 +90,11 @@ def run_check(check: SolverCheck, subject: SolverSubject) -> CheckResult:
     if failing:
         label, first = next(iter(failing.items()))
         numbers = (first.difference, first.tolerance) if isinstance(first, Mismatch) else (None, None)
-        failure = Failure(*told(first, "a solution"), {"on": label, "solver": str(subject.solver)})
+        problem, expected, got, raised = told(first, subject.expects)
+        failure = Failure(problem, expected, got, {"on": label, **subject.given()}, raised=raised)
         reason = f"fails for {', '.join(failing)}"
         result = CheckResult(check.name, check.proves, "failed", tried, *numbers, reason=reason, failure=failure)
     elif not tried:
-        result = replace(result, status="skipped", reason=f"nothing to show that {elsewhere} does not show")
+        reason = f"nothing to show that {elsewhere} does not show" if elsewhere else "it has nothing of the kind"
+        result = replace(result, status="skipped", reason=reason)
     return replace(result, seconds=time.perf_counter() - start)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -59,6 +60,9 @@ class SolverSubject(Comparisons):
         registered: Whether that name can be used in a file.
     """
 
+    told_by: ClassVar[str] = "completes"
+    expects: ClassVar[str] = "a solution"
+
     solver: Solver
     name: str
     registered: bool
@@ -97,6 +101,10 @@ class SolverSubject(Comparisons):
         if isinstance(found, Exception):
             raise found
         return found
+
+    def given(self) -> dict[str, str]:
+        """Return the solver as text."""
+        return {"solver": str(self.solver)}
 
     @property
     def raised(self) -> bool:

@@ -6,8 +6,6 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import torch
-
 from qdeq.solvers import Solver, get_solver
 from qdeq.testing import batch_checks, option_checks, solve_checks, solver_contract_checks
 from qdeq.testing.comparison import Mismatch
@@ -16,6 +14,7 @@ from qdeq.testing.problems import PROBLEMS, FixedPointProblem
 from qdeq.testing.report import ProblemVerdict, SolverReport, chosen
 from qdeq.testing.solver_harness import SOLVER_CHECKS, run_check
 from qdeq.testing.solver_subject import SolverSubject
+from qdeq.testing.surroundings import surroundings_kept
 
 _ORDER = (solve_checks, batch_checks, solver_contract_checks, option_checks)
 
@@ -49,7 +48,7 @@ def check_solver(solver: str | Mapping[str, Any] | Solver, *, checks: Iterable[s
     names = chosen(checks, CHECK_NAMES)
     name, registered = _name(solver, made)
     subject = SolverSubject(made, name, registered)
-    with torch.random.fork_rng(devices=[]):  # a solver that draws from the global generator changes nothing outside
+    with surroundings_kept():
         results = tuple(run_check(SOLVER_CHECKS[name], subject) for name in names)
         problems = tuple(_verdict(subject, problem) for problem in PROBLEMS)
     return SolverReport(solver=name, options=dataclasses.asdict(made), problems=problems, results=results)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from qdeq.gates import GATES
 from qdeq.testing import reference
 from qdeq.testing.cases import Case
 from qdeq.testing.comparison import Comparisons
-from qdeq.testing.tolerances import Tolerances
+from qdeq.testing.tolerances import SINGLE, Tolerances, tolerances
 
 
 @dataclass
@@ -20,17 +20,27 @@ class Subject(Comparisons):
 
     Attributes:
         backend: The backend.
-        tolerances: What its precision allows.
         gates: The gates of the table that it takes.
         examples: Cases per check.
         seed: Seed of all draws.
+        roots: By the names of checks, the smallest cases on which others failed for what these are named for, and how.
     """
 
     backend: Backend
-    tolerances: Tolerances
     gates: tuple[str, ...]
     examples: int
     seed: int
+    roots: dict[str, tuple[Case, Exception]] = field(default_factory=dict)
+
+    @property
+    def tolerances(self) -> Tolerances:
+        """What its precision allows: the declared one, until that is found to be untrue."""
+        return SINGLE if "precision" in self.roots else tolerances(self.backend.capabilities)
+
+    def blame(self, name: str, case: Case, error: Exception) -> None:
+        """Note that what the check ``name`` is about fails on a case; the smallest is kept."""
+        if name not in self.roots or case.size <= self.roots[name][0].size:
+            self.roots[name] = case, error
 
     @property
     def gates_with_angles(self) -> tuple[str, ...]:

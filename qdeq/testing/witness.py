@@ -13,6 +13,7 @@ from torch import Tensor
 from qdeq.functions import Function, Wrapper
 from qdeq.solvers import Problem, Solver
 from qdeq.testing.host_watch import HostWatch, on_host
+from qdeq.testing.surroundings import changed_since, surroundings
 
 Within = Literal["driver", "init", "step"]
 S = TypeVar("S", bound=Solver)
@@ -42,12 +43,13 @@ class Witness:
     Samples are told apart by their index, which travels as the first of f's further arguments.
 
     Attributes:
-        closely: Whether to look for arguments that init or step changes, and for tensors on the host; it takes time.
+        closely: Whether to look for what init or step changes, and for tensors on the host; it takes time.
         calls: Calls of f and of its Jacobian, in order.
         steps: Calls of the solver's step.
         last: The point at which the driver last evaluated each sample.
         non_finite: Samples for which the driver saw no finite residual, or a step proposed no finite iterate.
         changed: Arguments that init or step changed in place, such as ``"y in step"``.
+        left: What init or step left changed of what the whole process shares.
         host: What init or step did with tensors on the host that fails where y is on another device.
         dtypes: Types of the floating-point tensors in proposals and states.
     """
@@ -58,6 +60,7 @@ class Witness:
     last: dict[int, Tensor] = field(default_factory=dict)
     non_finite: set[int] = field(default_factory=set)
     changed: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
     host: list[str] = field(default_factory=list)
     dtypes: set[torch.dtype] = field(default_factory=set)
     within: Within = "driver"
@@ -82,9 +85,10 @@ class Witness:
             if not self.closely:
                 yield
                 return
-            copies = {name: tensor.clone() for name, tensor in _tensors(given)}
+            copies, around = {name: tensor.clone() for name, tensor in _tensors(given)}, surroundings()
             with HostWatch(self.host):
                 yield
+            self.left += changed_since(around)
         finally:
             self.within = "driver"
         after = dict(_tensors(given))

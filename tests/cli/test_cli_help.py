@@ -75,7 +75,7 @@ def offered(qdeq, monkeypatch):
 def test_commands_and_options_are_completed(offered):
     assert offered("qdeq pre") == ["predict"]
     assert "--resume" in offered("qdeq train --")
-    assert set(offered("qdeq check-")) == {"check-backend", "check-solver"}
+    assert set(offered("qdeq check-")) == {"check-backend", "check-dataset", "check-solver"}
 
 
 def test_names_of_plugins_are_completed(offered):
@@ -84,6 +84,7 @@ def test_names_of_plugins_are_completed(offered):
     assert offered("qdeq show a.yaml --solver newt") == ["newton", "newton-krylov"]
     assert offered("qdeq check-solver ") == SOLVERS.names()
     assert offered("qdeq check-backend q") == ["qsim"]
+    assert offered("qdeq check-dataset d") == ["digits"]
     assert offered("qdeq init --dataset ") == DATASETS.names()
     assert offered("qdeq eval runs/a --device cu") == ["cuda"]
 

@@ -48,6 +48,7 @@ COMMANDS = {
     "show": ("show", "tiny.yaml"),
     "solvers": ("solvers",),
     "backends": ("backends",),
+    "datasets": ("datasets",),
     "predict": ("predict", "run", "gone.png"),
     "stability": ("stability", "run", "--samples", "2", "--starts", "2"),
     "compare": ("compare", "tiny.yaml", "--backends", "cirq", "--samples", "2", "--steps", "1"),
@@ -55,6 +56,9 @@ COMMANDS = {
     "estimate": ("estimate", "tiny.yaml"),
     "check-solver": ("check-solver", "naive"),
     "check-solver --list": ("check-solver", "--list"),
+    "check-dataset": ("check-dataset", "digits"),
+    "check-dataset --list": ("check-dataset", "--list"),
+    "check-backend --list": ("check-backend", "--list"),
     "reproduce --list": ("reproduce", "--list"),
     "report": ("report", "run", "--samples", "2"),
 }

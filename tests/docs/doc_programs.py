@@ -129,13 +129,19 @@ def _qdeq(words: list[str], workspace: Workspace) -> None:
             workspace.runs.add(str(given["out"] or f"runs/{spec.name}"))
 
 
+def _is_a_class(name: str) -> bool:
+    return bool(re.fullmatch(r"[\w.]+:[A-Z]\w*", name))
+
+
 def _names(command: str, given: dict[str, Any]) -> None:
     """Check the names of plug-ins."""
     wanted: list[tuple[str, Registry]] = []
     for option, registry in (("backend", BACKENDS), ("backends", BACKENDS), ("dataset", DATASETS), ("solver", SOLVERS)):
         wanted += [(name, registry) for name in (given.get(option) or "").split(",") if name]
-    if command == "check-backend":
+    if command == "check-backend" and given["name"]:
         wanted.append((given["name"], BACKENDS))
+    if command == "check-dataset" and given["name"] and not _is_a_class(given["name"]):
+        wanted.append((given["name"], DATASETS))
     for name, registry in wanted:
         if name.split(":")[0] not in registry.names():
             raise DocError(f"{name}: there is no {registry.kind} of this name")

@@ -321,6 +321,87 @@ class Crashes(Good):
         return super().run(circuits)
 
 
+# -- what is wrong everywhere: one cause, and one check that is named for it -------------------------------------------
+
+
+@options
+class SinglePrecision(Good):
+    """Computes in complex64, as simulators do by default, and declares float64."""
+
+    def run(self, circuits):
+        return super().run(circuits).astype(np.complex64)
+
+
+@options
+class UnnormalisedStates(Good):
+    def run(self, circuits):
+        return 1.01 * super().run(circuits)
+
+
+@options
+class TooShortVectors(Good):
+    """Forgets the last amplitude."""
+
+    def run(self, circuits):
+        return super().run(circuits)[:, :-1]
+
+
+@options
+class OneStateForAll(Good):
+    """Returns the last circuit's state alone."""
+
+    def run(self, circuits):
+        return super().run(circuits)[-1]
+
+
+@options
+class SaysAmplitudes(Good):
+    def run(self, circuits):
+        return np.abs(super().run(circuits)) ** 2
+
+
+@options
+class SaysProbabilities(Good):
+    gives = "probabilities"
+
+
+_STATES = {}
+
+
+@options
+class RemembersWeights(Good):
+    """Keeps what it made of a circuit, and does not ask for which weights."""
+
+    def evaluate(self, circuits, inputs, weights, observables, **given):
+        weights = _STATES.setdefault((circuits[0].content_hash, len(weights)), weights)
+        return super().evaluate(circuits, inputs, weights, observables, **given)
+
+
+_FUNCTIONS = {}
+
+
+@options
+class RemembersFunctions(Good):
+    def at(self, circuit, weights, observables, **given):
+        key = circuit.content_hash, tuple(map(str, observables)), tuple(given.items())
+        return _FUNCTIONS.setdefault(key, super().at(circuit, weights, observables, **given))
+
+
+@options
+class SeedsTheProcess(Good):
+    def run(self, circuits):
+        np.random.seed(7)
+        return super().run(circuits)
+
+
+@options
+class ForgetsAHelper(Good):
+    """Fails by the same line whatever it is asked for."""
+
+    def run(self, circuits):
+        return super().run([circuit.transpiled() for circuit in circuits])
+
+
 BROKEN = {
     ReversedQubits: "qubit-order",
     DroppedControl: "controlled-phases",
@@ -346,5 +427,26 @@ BROKEN = {
     ChecksNothing: "unsupported",
     StaleState: "purity",
     RefusesItsShots: "capabilities",
+    UnnormalisedStates: "run",
+    TooShortVectors: "run",
+    OneStateForAll: "run",
+    SaysAmplitudes: "run",
+    SaysProbabilities: "run",
+    SinglePrecision: "precision",
+    RemembersWeights: "purity",
+    RemembersFunctions: "purity",
+    SeedsTheProcess: "purity",
 }
 """Each broken backend, and the check named for its mistake."""
+
+ROOTS = (
+    UnnormalisedStates,
+    TooShortVectors,
+    OneStateForAll,
+    SaysAmplitudes,
+    SaysProbabilities,
+    SinglePrecision,
+    RemembersWeights,
+    RemembersFunctions,
+)
+"""Those whose mistake would fail most checks: it is told once."""

@@ -252,7 +252,60 @@ class RefusesItsNoise(GoodNoise):
             raise UnsupportedError("no noise after all")
 
 
+class _OtherNoise(GoodNoise):
+    """Runs another circuit than the one it was given."""
+
+    def outcomes(self, circuit):
+        return super().outcomes(replace(circuit, operations=tuple(self.operations(circuit))))
+
+    def operations(self, circuit):
+        raise NotImplementedError
+
+
+@options
+class NoNoiseAtAll(_OtherNoise):
+    def operations(self, circuit):
+        return [part for part in circuit.operations if not isinstance(part, Channel)]
+
+
+@options
+class NoiseTwice(_OtherNoise):
+    """Adds to a circuit what its simulator adds as well."""
+
+    def operations(self, circuit):
+        return [part for part in circuit.operations for _ in range(1 + isinstance(part, Channel))]
+
+
+@options
+class ReadoutTwice(GoodReadout):
+    """Misreads in its own run, and has it done again afterwards."""
+
+    gives = "probabilities"
+
+    def run(self, circuits):
+        probabilities = np.abs(super().run(circuits)) ** 2
+        size = circuits[0].num_qubits
+        for number, circuit in enumerate(circuits):
+            cube = probabilities[number].reshape((2,) * size)
+            for error in circuit.readout:
+                a, b = error.zero_to_one, error.one_to_zero
+                moved = np.tensordot(np.array([[1 - a, b], [a, 1 - b]]), cube, (1, error.qubit))
+                cube = np.moveaxis(moved, 0, error.qubit)
+            probabilities[number] = cube.reshape(-1)
+        return probabilities
+
+
+@options
+class NoReadout(GoodReadout):
+    def evaluate(self, circuits, *args, **given):
+        return super().evaluate([replace(circuit, readout=()) for circuit in circuits], *args, **given)
+
+
 BROKEN_NOISE = {
+    NoNoiseAtAll: "noise-channels",
+    NoiseTwice: "noise-channels",
+    ReadoutTwice: "readout",
+    NoReadout: "readout",
     DepolarizesByMixing: "noise-channels",
     DepolarizesQubitByQubit: "noise-channels",
     DampsUpwards: "noise-channels",
@@ -274,3 +327,13 @@ BROKEN_NOISE = {
     RefusesItsNoise: "capabilities",
 }
 """Each broken backend, and the check named for its mistake."""
+
+EXPLAINED = {
+    (NoNoiseAtAll, "noise-channels"): "the noise on gates left out",
+    (NoNoiseAtAll, "noise-shots"): "the noise on gates left out",
+    (NoiseTwice, "noise-channels"): "the noise on gates applied twice",
+    (NoiseTwice, "noise-shots"): "the noise on gates applied twice",
+    (ReadoutTwice, "readout"): "the readout errors applied twice",
+    (NoReadout, "readout"): "the readout errors left out",
+}
+"""What is said of a broken backend's values."""

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import random
+import warnings
 from typing import Annotated, Any, NamedTuple
 
+import numpy as np
 import torch
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
@@ -189,6 +193,31 @@ class NaNLeak(GoodWithMore):
         return second if second.isfinite().all() else proposed
 
 
+@options
+class OverflowLeak(Good):
+    """Adds zero times the exponential of the batch's largest number: NaN for all, once one of them is beyond 709."""
+
+    def propose(self, problem, state, y, proposed):
+        return proposed + 0 * torch.exp(proposed.abs().amax())
+
+
+@options
+class CubesOfAll(Good):
+    """The mean of third powers over the batch overflows from 1e103 on."""
+
+    def propose(self, problem, state, y, proposed):
+        return proposed + 0 * (proposed**3).mean()
+
+
+@options
+class CouplesLate(Good):
+    """Draws the samples together a little, in the twentieth step."""
+
+    def propose(self, problem, state, y, proposed):
+        late = (state.steps == 20).to(y)
+        return proposed + late * 1e-3 * (proposed.mean() - proposed)
+
+
 # -- the object -------------------------------------------------------------------------------------------------------
 
 
@@ -223,6 +252,81 @@ class RemembersItsLastSolve(Good):
 class DrawsAtRandom(Good):
     def propose(self, problem, state, y, proposed):
         return proposed + 0.0 * torch.rand_like(y)
+
+
+@options
+class DrawsFromRandom(Good):
+    def propose(self, problem, state, y, proposed):
+        return proposed + 0.0 * random.random()
+
+
+@options
+class DrawsFromNumPy(Good):
+    def propose(self, problem, state, y, proposed):
+        return proposed + 0.0 * np.random.normal()
+
+
+@options
+class SeedsAtStart(Good):
+    """Every draw after a solve repeats."""
+
+    def init(self, y0, f0):
+        torch.manual_seed(0)
+        return super().init(y0, f0)
+
+
+@options
+class SeedsInEveryStep(Good):
+    def propose(self, problem, state, y, proposed):
+        torch.manual_seed(1234)
+        return proposed
+
+
+@options
+class SeedsWhenMade(Good):
+    def __post_init__(self):
+        np.random.seed(0)
+
+
+_CHANGES = {
+    "default_dtype": lambda: torch.set_default_dtype(torch.float64),
+    "grad_mode": lambda: torch.set_grad_enabled(True),
+    "threads": lambda: torch.set_num_threads(torch.get_num_threads() + 1),
+    "deterministic": lambda: torch.use_deterministic_algorithms(True, warn_only=True),
+    "warnings": lambda: warnings.simplefilter("ignore"),
+    "numpy_errors": lambda: np.seterr(all="ignore"),
+    "environment": lambda: os.environ.update(OMP_NUM_THREADS="1", QDEQ_NO_SUCH_VARIABLE="1"),
+    "matmul": lambda: torch.set_float32_matmul_precision("medium"),
+}
+"""What solvers do to make themselves at home."""
+
+
+def _changing(name):
+    class Changes(Good):
+        def init(self, y0, f0):
+            _CHANGES[name]()
+            return super().init(y0, f0)
+
+    Changes.__name__ = Changes.__qualname__ = f"Changes_{name}"
+    return options(Changes)
+
+
+CHANGING = [_changing(name) for name in _CHANGES]
+
+_SEEN = set()
+
+
+@options
+class RemembersShapes(Good):
+    """Starts otherwise where any solve in this process has had a state of that length before."""
+
+    def init(self, y0, f0):
+        seen = y0.shape[1] in _SEEN
+        _SEEN.add(y0.shape[1])
+        return State(torch.zeros_like(y0[:, :1]), seen)
+
+    def propose(self, problem, state, y, proposed):
+        return torch.where(state.steps == 0, y + (proposed - y) / (1 + state.kept), proposed)
 
 
 @options
@@ -349,11 +453,21 @@ BROKEN = {
     GivesUp: "converges",
     BatchCoupledNorm: "batch-independence",
     RowsOfOthers: "batch-independence",
+    CouplesLate: "batch-independence",
     NaNLeak: "isolation",
+    OverflowLeak: "isolation",
+    CubesOfAll: "isolation",
     ChangesItsArguments: "purity",
     ChangesItsState: "purity",
     RemembersItsLastSolve: "purity",
     DrawsAtRandom: "purity",
+    DrawsFromRandom: "purity",
+    DrawsFromNumPy: "purity",
+    SeedsAtStart: "purity",
+    SeedsInEveryStep: "purity",
+    SeedsWhenMade: "purity",
+    **dict.fromkeys(CHANGING, "purity"),
+    RemembersShapes: "purity",
     ExtendsItsBudget: "purity",
     AlwaysDouble: "precision",
     RoundsToSingle: "precision",

@@ -28,6 +28,7 @@ RIGHT = [
 
 def test_every_check_is_there_and_says_what_it_proves():
     assert set(CHECK_NAMES) == {
+        *("run", "precision"),
         *("qubit-order", "idle-qubits", "controlled-phases", "gates", "random-circuits", "amplitude-encoding"),
         *("inputs-and-weights", "observables", "batch", "shots-statistics", "shots-seed", "standard-error"),
         *("gradients", "compiled-equals-circuits", "unsupported", "purity", "capabilities"),

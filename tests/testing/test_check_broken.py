@@ -7,8 +7,8 @@ import json
 import os
 
 import pytest
-from broken import BROKEN, Good, ReadoutError
-from broken_noise import BROKEN_NOISE, GoodNoise, GoodReadout
+from broken import BROKEN, ROOTS, ForgetsAHelper, Good, ReadoutError
+from broken_noise import BROKEN_NOISE, EXPLAINED, GoodNoise, GoodReadout
 
 from qdeq.circuit import Circuit
 from qdeq.errors import BackendError
@@ -77,6 +77,53 @@ def test_a_crash_is_shown_with_its_place():
 def test_a_backend_that_remembers_is_said_to():
     report = check_backend(_named("IgnoredSeed"), checks=["shots-seed"])
     assert "the same key gives the same shots" in str(report)
+
+
+@pytest.mark.filterwarnings("ignore:Casting complex values to real")  # which one of them has qdeq do
+@pytest.mark.parametrize("broken", ROOTS, ids=lambda broken: broken.__name__)
+def test_what_is_wrong_everywhere_fails_one_check_whatever_was_asked_for(broken):
+    name = BROKEN[broken]
+    report = check_backend(broken(), examples=4)
+    assert [result.name for result in report.failed] == [name], report
+    if name == "purity":  # which takes two calls with different weights
+        return
+    some = check_backend(broken(), examples=4, checks=["gradients", "inputs-and-weights", "amplitude-encoding"])
+    assert [result.name for result in some.failed] == [name], some
+    with pytest.raises(BackendError, match=f"FAILED  {name}"):
+        some.raise_if_failed()
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("SinglePrecision", "as in float32; declared is 'float64'"),
+        ("TooShortVectors", "run returned an array [1, 1], not [1, 2]"),
+        ("OneStateForAll", "run returned an array [2], not [1, 2]"),
+        ("UnnormalisedStates", "run gives amplitudes that are not normalised"),
+        ("SaysAmplitudes", "they are probabilities, so say gives = 'probabilities'"),
+        ("SaysProbabilities", "they are amplitudes, so say gives = 'amplitudes'"),
+        ("RemembersWeights", "the values are those of the call before, at other weights"),
+        ("RemembersFunctions", "the values are those of the call before, at other weights"),
+        ("SeedsTheProcess", "the backend changes NumPy's global random generator, for everybody"),
+    ],
+)
+def test_the_cause_is_named(name, says):
+    assert says in str(check_backend(_named(name), examples=4, checks=["run", "precision", "purity"]))
+
+
+@pytest.mark.parametrize(("case", "says"), EXPLAINED.items(), ids=lambda part: str(part))
+def test_noise_that_is_left_out_is_told_from_noise_twice(case, says):
+    broken, check = case
+    failure = check_backend(broken(), examples=12, checks=[check])[check].failure
+    assert failure.problem.endswith(f"they are what they would be with {says}")
+
+
+def test_the_same_exception_is_shown_once_with_all_checks_that_it_fails():
+    report = check_backend(ForgetsAHelper(), examples=1, checks=["gates", "observables", "batch", "unsupported"])
+    assert len(report.failed) == 4
+    assert len(report.explanations()) == 1
+    assert "The same exception fails 3 more: observables, batch, unsupported" in str(report)
+    assert str(report).count("has no attribute 'transpiled'") == 1
 
 
 def _named(name):

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from qdeq.backends import get_backend
 from qdeq.cli.app import app
 from qdeq.plugins import BACKENDS
+from qdeq.testing.backends import CHECK_NAMES
 
 
 def run(*arguments):
@@ -38,8 +39,28 @@ def test_a_broken_backend_gives_the_circuit_and_exit_code_1(monkeypatch):
     assert '"format":"qdeq-circuit"' in result.output
 
 
+def test_options_of_the_backend_and_single_checks_can_be_given():
+    result = run("torch", "--set", "execution=circuits", "--checks", "run,qubit-order", "--examples", "2", "--json")
+    assert result.exit_code == 0, result.output
+    assert {row["name"] for row in json.loads(result.output)["results"]} == {"run", "qubit-order"}
+
+
+def test_what_is_asked_of_a_backend_is_listed():
+    result = run("--list")
+    assert result.exit_code == 0
+    assert all(name in result.output for name in CHECK_NAMES)
+    assert list(json.loads(run("--list", "--json").output)["checks"]) == list(CHECK_NAMES)
+
+
 @pytest.mark.parametrize(
-    ("arguments", "says"), [(["torhc"], "Did you mean 'torch'?"), (["torch", "--examples", "0"], "--examples")]
+    ("arguments", "says"),
+    [
+        (["torhc"], "Did you mean 'torch'?"),
+        (["torch", "--examples", "0"], "--examples"),
+        (["torch", "--set", "exection=auto"], "Did you mean 'execution'?"),
+        (["torch", "--checks", "gate"], "Did you mean 'gates'?"),
+        ([], "name a backend to check (`qdeq backends` lists them)"),
+    ],
 )
 def test_bad_input_gives_exit_code_2(arguments, says):
     result = run(*arguments)

@@ -42,6 +42,12 @@ def test_a_broken_solver_gives_the_case_and_exit_code_1(monkeypatch):
     assert "on:          contraction" in result.output
 
 
+def test_single_checks_can_be_named():
+    result = run("naive", "--checks", "budget, options", "--json")
+    assert [row["name"] for row in json.loads(result.output)["results"]] == ["budget", "options"]
+    assert run("naive", "--checks", "budgte").exit_code == 2
+
+
 def test_the_table_of_problems_is_published():
     result = run("--list")
     assert result.exit_code == 0
