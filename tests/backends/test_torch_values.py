@@ -4,7 +4,7 @@ import numpy as np
 import pennylane as qml
 import pytest
 import torch
-from dense_reference import expectations
+from dense_simulator import expectations
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tolerances import EXACT64, EXACT64_DEEP, SINGLE
