@@ -1,4 +1,4 @@
-"""An independent simulator, numpy and plain data only: Kronecker products, sums over Kraus operators, read-out confusion.
+"""An independent simulator, numpy and plain data only: Kronecker products, sums over Kraus operators, misread outcomes.
 
 It has its own table of gates and channels and no line of the package's. A rotation about a Pauli product P is
 ``exp(-iθP/2)``, qubit 0 is the leftmost factor and the most significant bit, and global phases are kept. All is batched

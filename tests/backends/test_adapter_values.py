@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from adapters import adapters, tolerance
 from dense_simulator import final_state
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 from qdeq.backends import get_backend
 from qdeq.circuit import AmplitudeEncoding, Circuit, Gate
@@ -44,7 +44,7 @@ def test_every_gate_on_permuted_qubits_among_idle_ones(name):
 
 @pytest.mark.parametrize("name", adapters())
 @given(circuit=circuits(bound=True))
-@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, derandomize=True)
 def test_random_circuits(name, circuit):
     assert_runs_right(name, [circuit])
 
