@@ -91,12 +91,9 @@ class Browser:
         return base64.b64decode(self.ask("Page.captureScreenshot", captureBeyondViewport=whole)["data"])
 
     def close(self) -> None:
-        os.close(self._write)  # the end of its pipe ends the browser
-        try:
-            self._process.wait(HANG)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self._process.kill()
+        self._process.wait()
+        os.close(self._write)
         os.close(self._read)
 
     def _next(self):
