@@ -44,3 +44,15 @@ BATCH_FACTOR = 10.0
 
 FALSE_ALARM_Z = 4.9
 """|z| of a standard normal variable that is exceeded with probability 1e-6."""
+
+DENSE_VALUE = 1e-10
+"""Float64 expectations of tens of gates, at angles of up to 2e3, which themselves are rounded to 2e-13."""
+
+DENSE_GRADIENT = 1e-6
+"""A gradient against central differences with FD_STEP at such angles, relative to its largest entry from 1 on."""
+
+QSIM_VALUE = 1e-6
+"""A dozen gates in complex64, with angles rounded to float32 within a turn, on sums with coefficients of up to 6."""
+
+ANGLE32 = 3 * 2.0**-24
+"""Relative error of an angle ``scale * value + offset`` in float32: three roundings."""

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from adapters import adapters, tolerance
-from dense_reference import final_state
-from hypothesis import HealthCheck, given, settings
+from dense_simulator import final_state
+from hypothesis import given, settings
 
 from qdeq.backends import get_backend
 from qdeq.circuit import AmplitudeEncoding, Circuit, Gate
@@ -16,7 +16,7 @@ def assert_runs_right(name, tested):
     """Amplitudes are compared with their global phase, probabilities as they are."""
     backend = get_backend(name)
     for circuit, found in zip(tested, backend.execute(tested), strict=True):
-        expected = final_state(circuit, (), ())
+        expected = final_state(circuit)
         if backend.gives == "probabilities":
             expected = abs(expected) ** 2
             assert found.min() >= 0
@@ -44,7 +44,7 @@ def test_every_gate_on_permuted_qubits_among_idle_ones(name):
 
 @pytest.mark.parametrize("name", adapters())
 @given(circuit=circuits(bound=True))
-@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, derandomize=True)
 def test_random_circuits(name, circuit):
     assert_runs_right(name, [circuit])
 
@@ -90,4 +90,4 @@ def test_broadcast_circuits_are_cut_to_what_fits(name, monkeypatch):
 def test_options_of_qsim_change_no_number(name, options):
     circuit = Circuit(5, (*spread(5), Gate("Toffoli", (4, 0, 2)), Gate("RZZ", (1, 3), 0.7), Gate("CRX", (2, 1), -1.3)))
     found = get_backend({"name": name, **options}).execute([circuit])[0]
-    assert abs(found - final_state(circuit, (), ())).max() < tolerance(name).value
+    assert abs(found - final_state(circuit)).max() < tolerance(name).value

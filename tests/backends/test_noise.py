@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from adapters import adapters
-from noisy_reference import noisy_expectations
+from dense_simulator import expectations
 from scipy.stats import chi2
 from tolerances import FD_DIRECT, FD_STEP
 
@@ -98,7 +98,7 @@ def every_gate(size, seed):
 def test_every_gate_with_noise_is_right_though_it_be_decomposed(name, seed):
     circuit = NOISE.attach(every_gate(4, seed))
     assert {channel.name for channel in circuit.body} >= set(CHANNELS)
-    expected = noisy_expectations(circuit, np.zeros((1, 0)), np.zeros(0), OBSERVABLES)
+    expected = expectations(circuit, np.zeros((1, 0)), np.zeros(0), OBSERVABLES)
     assert np.abs(exact(name, circuit, OBSERVABLES).numpy() - expected).max() < SAME
 
 
@@ -144,7 +144,7 @@ def test_values_and_derivatives_in_every_form(name, encoder, execution):
     assert frozen.compiled == (execution == "compiled")
 
     def reference(x, w):
-        return noisy_expectations(circuit, x, w, FEW)
+        return expectations(circuit, x, w, FEW)
 
     assert np.abs(value.detach().numpy() - reference(inputs.numpy(), weights.numpy())).max() < SAME
     cotangent = torch.linspace(-1, 1, value.numel(), dtype=torch.float64).reshape(value.shape)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from adapters import adapters, tolerance
-from noisy_reference import noisy_expectations
+from dense_simulator import expectations
 from tolerances import EXACT64_DEEP, FALSE_ALARM_Z, FD_STEP
 
 from qdeq.backends import Capabilities, ShotKey, get_backend
@@ -37,14 +37,14 @@ def test_values_and_gradients_are_those_of_what_is_read(name, execution, encoder
     circuit, inputs, weights = model(encoder)
     leaf = weights.clone().requires_grad_()
     frozen = get_backend({"name": name, "execution": execution}).at(circuit, leaf, OBSERVABLES)
-    expected = noisy_expectations(circuit, inputs.numpy(), weights.numpy(), OBSERVABLES)
+    expected = expectations(circuit, inputs.numpy(), weights.numpy(), OBSERVABLES)
     value = frozen(inputs)
     assert frozen.compiled == (execution == "compiled")
     assert np.abs(value.detach().numpy() - expected).max() < tolerance(name).value
-    quiet = noisy_expectations(Circuit(3, circuit.operations), inputs.numpy(), weights.numpy(), OBSERVABLES)
+    quiet = expectations(Circuit(3, circuit.operations), inputs.numpy(), weights.numpy(), OBSERVABLES)
     assert np.abs(expected - quiet).max() > 0.1
     step = FD_STEP * np.eye(len(weights))[1]
-    moved = [noisy_expectations(circuit, inputs.numpy(), weights.numpy() + s * step, OBSERVABLES) for s in (1, -1)]
+    moved = [expectations(circuit, inputs.numpy(), weights.numpy() + s * step, OBSERVABLES) for s in (1, -1)]
     (gradient,) = torch.autograd.grad(value.sum(), leaf)
     assert abs(float(gradient[1]) - (moved[0] - moved[1]).sum() / (2 * FD_STEP)) < max(tolerance(name).gradient, 1e-7)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pennylane as qml
 import pytest
 import torch
-from dense_reference import expectations
+from dense_simulator import expectations
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tolerances import EXACT64, EXACT64_DEEP, SINGLE
@@ -39,7 +39,7 @@ def pauli_sums(draw, n):
     return PauliSum(tuple((c, PauliString(tuple(enumerate(text)))) for c, text in terms))
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, suppress_health_check=list(HealthCheck))
 @given(circuits(max_qubits=4), st.data(), st.integers(0, 10**6))
 def test_any_circuit_and_any_pauli_sums_agree_with_kronecker_products(circuit, data, seed):
     n = circuit.num_qubits

@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 
 import pytest
+from patience import HANG
 
 from qdeq.billing.entries import Limits, Totals
 from qdeq.billing.execution import Execution, Result
@@ -148,7 +149,7 @@ def test_processes_that_race_make_one_row_of_each_execution(tmp_path):
     path, start = tmp_path / "ledger.sqlite", time.time() + 1.5
     command = [sys.executable, "-c", RACE, str(path)]
     racers = [subprocess.Popen([*command, str(begin), str(start)]) for begin in (0, 20, 40)]
-    assert [racer.wait(60) for racer in racers] == [0, 0, 0]
+    assert [racer.wait(HANG) for racer in racers] == [0, 0, 0]
     book = Ledger(path)
     assert book.totals() == Totals(60, 0, 60)
     assert len({entry.hash for entry in book.entries()}) == 60

@@ -26,7 +26,7 @@ from .searching import passes
 from .tasks import TERMINAL, Task
 from .wire import ACCOUNT, Request, Response, ServiceError, answer, stamp
 
-PATIENCE = 5.0
+PATIENCE = 50.0
 """Seconds that a poll waits for a running simulation, so that the number of polls does not depend on the machine."""
 LARGEST_ACTION = 5_000_000
 """Bytes: "The Amazon Braket quantum task action is limited to 5MB in size"."""
@@ -171,6 +171,13 @@ class BraketApi:
         if due and task.work is not None:
             wait([task.work], timeout=PATIENCE)
         return answer(task.describe())
+
+    def release(self) -> None:
+        """Let go of all tasks that rules hold in the queue."""
+        for task in list(self.tasks.values()):
+            with task.lock:
+                task.plan = {kind: settings for kind, settings in task.plan.items() if kind != "queue"}
+            self._start(task)
 
     def cancel(self, request: Request) -> Response:
         """CancelQuantumTask: at once, and free of charge."""

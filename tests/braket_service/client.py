@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
+from patience import HANG
+
 SV1 = "arn:aws:braket:::device/quantum-simulator/amazon/sv1"
 DM1 = "arn:aws:braket:::device/quantum-simulator/amazon/dm1"
 GARNET = "arn:aws:braket:eu-north-1::device/qpu/iqm/Garnet"
@@ -54,6 +56,10 @@ class Service:
         """Remove all fault rules."""
         self._call("DELETE", "faults")
 
+    def release(self) -> None:
+        """Let go of all tasks that rules hold in the queue; they are simulated at once."""
+        self._call("POST", "release")
+
     def set_device(self, arn: str, status: str | None = None, **action: Any) -> None:
         """Make a device ONLINE, OFFLINE or RETIRED, or replace members of its OpenQASM action's properties."""
         self._call("POST", "devices", {"arn": arn, "status": status, "action": action})
@@ -72,7 +78,7 @@ class Service:
 
     def _call(self, method: str, what: str, content: Any = None) -> Any:
         body = None if content is None else json.dumps(content).encode()
-        with urlopen(Request(f"{self.url}/_control/{what}", body, method=method), timeout=60) as response:
+        with urlopen(Request(f"{self.url}/_control/{what}", body, method=method), timeout=HANG) as response:
             return json.loads(response.read())
 
 

@@ -118,6 +118,8 @@ class Gateway:
                 self.api.catalogue.change(**request.json)
             case ("POST", "limits"):
                 self.api.limits.set(**request.json)
+            case ("POST", "release"):
+                self.api.release()
             case ("POST", "reset"):
                 self.faults.clear()
                 self.api.reset()

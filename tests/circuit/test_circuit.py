@@ -141,7 +141,7 @@ def test_content_hash_is_the_same_on_every_machine_and_in_every_version():
     assert MODEL.content_hash == "af717fb7f957e2d39bd7bead9d9f8a5d097f20b6c0fb4b1740034e49671597a4"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(circuits(), st.booleans())
 def test_json_there_and_back(circuit, bind):
     if bind:
@@ -234,7 +234,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(JSON | st.tuples(st.sampled_from(["H", "RX", "CNOT", "AmplitudeEncoding"]), JSON, JSON))
 def test_any_json_is_a_circuit_or_a_circuit_error(operation):
     try:

@@ -108,7 +108,7 @@ def wire_cells(circuit):
     return [line.split(": ")[1] for line in circuit.draw(max_width=10_000).splitlines() if ": " in line]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(circuits())
 def test_wires_have_one_length_and_every_gate_shows(circuit):
     wires = wire_cells(circuit)

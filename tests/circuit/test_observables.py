@@ -95,7 +95,7 @@ def test_equal_strings_are_merged():
     assert (X(0) + X(0)).terms == ((2.0, X(0)),)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(SUMS, SUMS, st.floats(-3, 3))
 def test_algebra_is_that_of_the_matrices(a, b, factor):
     np.testing.assert_allclose(matrix(a + b), matrix(a) + matrix(b), atol=EXACT)
@@ -126,7 +126,7 @@ def test_the_model_needs_one_group():
     np.testing.assert_array_equal(group.coefficients, np.eye(10))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(SUMS, min_size=1, max_size=4))
 def test_groups_commute_qubit_by_qubit_and_cover_everything_once(observables):
     groups = measurement_groups(observables)
@@ -170,7 +170,7 @@ def test_signs_weigh_probabilities_into_expectations():
     np.testing.assert_allclose(group.coefficients @ (probabilities @ group.signs(3)), [wanted], atol=EXACT)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(SUMS, max_size=4))
 def test_data_there_and_back(observables):
     assert from_data(json.loads(json.dumps(to_data(observables)))) == tuple(observables)

@@ -41,7 +41,7 @@ def test_the_first_column_is_the_normalised_vector(amplitudes):
     np.testing.assert_allclose(prepared_state(amplitudes), unit(amplitudes), atol=EXACT)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 4).flatmap(lambda n: st.lists(st.floats(-1e3, 1e3), min_size=2**n, max_size=2**n)))
 def test_any_vector(amplitudes):
     wanted = unit(amplitudes) if any(amplitudes) else np.eye(len(amplitudes))[0]

@@ -120,7 +120,7 @@ def test_every_gate_runs_elsewhere_as_the_same_unitary(name, dialect, run):
 
 @pytest.mark.parametrize(("dialect", "run"), PARSERS)
 def test_random_circuits_run_elsewhere_as_the_same_unitary(dialect, run):
-    @settings(max_examples=20, deadline=None)
+    @settings(max_examples=20)
     @given(circuits(max_qubits=3, bound=True))
     def check(circuit):
         ours = unitary(circuit.prepared())

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from cli_files import TINY
+from patience import HANG
 
 BAD = {
     "unknown key": ("training.epocs=3", ["tiny.yaml", "training.epocs", "batch_size", "Did you mean 'epochs'?"]),
@@ -230,7 +231,7 @@ def test_what_nobody_expected_keeps_its_traceback(tmp_path):
         "t.build_data = broken\n"
         "from qdeq.cli import app; app(['train', 'tiny.yaml'])"
     )
-    result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=HANG)
     assert result.returncode == 1
     assert "Traceback" in result.stderr
     assert "ZeroDivisionError: a bug" in result.stderr

@@ -8,6 +8,7 @@ import sys
 import pytest
 import typer.main
 from cli_files import CONFIGS
+from patience import HANG
 
 from qdeq.cli import app
 from qdeq.cli.group import PANELS
@@ -120,7 +121,7 @@ def test_the_completion_script_is_that_of_the_shell_that_is_named(shell):
 
 def loaded(code):
     lines = f"import sys\n{code}\nprint([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)"
-    done = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, timeout=HANG, check=True)
     return done.stderr.strip()
 
 

@@ -11,6 +11,7 @@ from dataclasses import fields
 
 import pytest
 from cli_files import CONFIGS, TINY
+from patience import HANG
 
 from qdeq.billing.entries import Entry
 from qdeq.cli.app import app
@@ -215,7 +216,7 @@ def on_a_terminal(folder, *arguments, **environment):
             if not part:
                 break
             text += part
-        assert process.wait(timeout=60) == 0, text
+        assert process.wait(timeout=HANG) == 0, text
     os.close(ours)
     return text.decode()
 

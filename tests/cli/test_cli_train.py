@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import yaml
 from cli_files import TINY
+from patience import HANG
 
 from qdeq._version import __version__
 from qdeq.spec import load_spec
@@ -103,7 +104,7 @@ def test_a_pipe_gets_plain_text_whatever_the_environment_says(tmp_path):
         env=os.environ | {"OMP_NUM_THREADS": "1", "FORCE_COLOR": "1"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=HANG,
     )
     assert result.returncode == 0, result.stderr
     assert "\x1b" not in result.stdout + result.stderr
@@ -114,7 +115,7 @@ def test_a_pipe_gets_plain_text_whatever_the_environment_says(tmp_path):
 def test_help_imports_nothing_heavy():
     heavy = ("torch", "numpy", "pydantic", "matplotlib")
     code = f"import sys, qdeq.cli; print([name for name in {heavy} if name in sys.modules])"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG, check=True)
     assert result.stdout == "[]\n"
 
 

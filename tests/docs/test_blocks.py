@@ -14,6 +14,7 @@ import pytest
 import yaml
 from doc_pages import PAGES, ROOT, Block, blocks, name
 from doc_workspace import Workspace
+from patience import HANG
 
 from qdeq.builders import build_circuit
 from qdeq.spec import parse_spec, parse_yaml
@@ -125,7 +126,7 @@ def run(arguments: list[str], folder: Path) -> str:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "error::DeprecationWarning:__main__"}
     command = [sys.executable, *arguments]
     done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=HANG, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from doc_pages import ROOT
 from doc_workspace import Workspace
+from patience import HANG
 
 SRUN = """#!/bin/sh
 # Starts a program; the first time it gets SIGTERM when it has something to save.
@@ -41,7 +42,7 @@ def job(tmp_path):
 
     def run():
         command = ["bash", "digits.sbatch"]
-        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, timeout=120, check=False)
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, timeout=HANG, check=False)
 
     return run
 

@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 import pytest
 from doc_pages import PAGES, ROOT, name, prose, snippets
+from patience import HANG
 from pydantic import BaseModel
 
 import qdeq
@@ -95,5 +96,5 @@ def typed_names() -> set[str]:
 def test_importing_qdeq_loads_neither_torch_nor_a_quantum_sdk():
     heavy = ["torch", "cirq", "braket", "pennylane", "qiskit", "sklearn", "matplotlib"]
     code = f"import sys, qdeq; print([name for name in {heavy} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG, check=True)
     assert done.stdout.strip() == "[]"

@@ -7,6 +7,7 @@ import nbformat
 import pytest
 from doc_pages import ROOT, name
 from hook_module import hooks
+from patience import HANG
 from test_blocks import alike
 
 pytest.importorskip("cirq")
@@ -30,7 +31,7 @@ def test_a_notebook_gives_what_is_stored_in_it(path, tmp_path, monkeypatch):
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
     stored = nbformat.read(path, as_version=4)
     again = nbformat.read(path, as_version=4)
-    nbclient.NotebookClient(again, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    nbclient.NotebookClient(again, timeout=HANG, resources={"metadata": {"path": str(tmp_path)}}).execute()
     counts = [cell.execution_count for cell in stored.cells if cell.cell_type == "code"]
     assert counts == list(range(1, len(counts) + 1)), "run all cells in order before it is saved"
     for number, (before, after) in enumerate(zip(stored.cells, again.cells, strict=True)):

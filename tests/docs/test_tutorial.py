@@ -10,6 +10,7 @@ import pytest
 from doc_pages import ROOT, blocks
 from doc_shell import commands, programs
 from doc_workspace import Workspace
+from patience import HANG
 from test_blocks import alike
 
 PAGE = ROOT / "docs" / "tutorial.md"
@@ -33,7 +34,7 @@ def run(words: list[str]) -> tuple[str, float]:
     start = time.perf_counter()
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [str(Path(sys.executable).with_name("qdeq")), *words]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=HANG, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout, time.perf_counter() - start
 

@@ -34,7 +34,6 @@ def test_hostile_files_are_read_or_refused(name, playground):
         max_examples=-(-INPUTS // len(TARGETS)),
         derandomize=True,
         database=None,
-        deadline=None,
         suppress_health_check=list(HealthCheck),
     )
     @given(target.inputs)

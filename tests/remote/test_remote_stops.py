@@ -3,12 +3,12 @@
 import itertools
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
 import torch
 from paid_runs import QUICK, figures, run, sets, started, write_experiment
+from patience import wait_until
 
 from qdeq.backends import get_backend
 from qdeq.backends.braket_remote import tasks as tasks_module
@@ -66,11 +66,10 @@ def test_tasks_in_flight_count_and_their_reservations_fall_to_what_they_cost(bra
 def interrupted(arguments, service, when):
     """Start a run, press Ctrl-C as soon as ``when(tasks)`` is true, and return what it says."""
     errors = Path("errors.txt").absolute()
-    process, ended = started("train", *arguments, "-q", service=service, stderr=errors), time.monotonic() + 100
-    while process.exitcode is None and not when(service.tasks()) and time.monotonic() < ended:
-        time.sleep(0.02)
+    process = started("train", *arguments, "-q", service=service, stderr=errors)
+    wait_until(lambda: process.exitcode is not None or when(service.tasks()))
     os.kill(process.pid, signal.SIGINT)
-    process.join(60)
+    process.join()
     told = errors.read_text()
     assert process.exitcode == 130, told
     return told
@@ -102,12 +101,12 @@ def test_ctrl_c_keeps_or_cancels_what_is_in_flight_and_says_so(experiment, tmp_p
 
 @pytest.mark.slow
 def test_the_next_run_takes_the_results_of_tasks_that_were_left_in_flight(experiment, tmp_path, braket_env):
-    braket_env.fail("CreateQuantumTask", "queue", seconds=3)
+    braket_env.fail("CreateQuantumTask", "queue", seconds=1000)
     arguments = [experiment, *sets(**ADAPTIVE, budget__max_usd=50), "--out", "run"]
     interrupted(arguments, braket_env, lambda tasks: len(tasks) >= 3)
     left = {task["arn"] for task in braket_env.tasks()}
     braket_env.heal()
-    time.sleep(3)
+    braket_env.release()
     told = run("train", *arguments, "--force").stdout
     assert f"ledger: {len(left)} tasks were in flight" in told
     book = Ledger(tmp_path / "run" / "ledger.sqlite")
@@ -151,9 +150,10 @@ def test_a_task_that_keeps_failing_is_given_up(one_circuit, braket_env):
 
 
 def test_a_task_that_takes_too_long_is_left_and_its_result_taken_later(one_circuit, braket_env):
-    braket_env.fail("CreateQuantumTask", "queue", seconds=3, times=1)
+    braket_env.fail("CreateQuantumTask", "queue", seconds=1000, times=1)
     with pytest.raises(BackendError, match=r"QUEUED after 0 s\nIt is kept: the next run"):
         one_circuit(timeout=0.3)
+    braket_env.release()
     value, totals = one_circuit()
     assert totals.tasks == len(braket_env.tasks()) == 1
     assert -1 <= value <= 1

@@ -6,13 +6,13 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from braket.aws import AwsQuantumTask
 from braket_requests import task_request
+from patience import HANG, wait_until
 
 CLIENT = """
 import json, os, signal, sys
@@ -27,7 +27,7 @@ def test_a_task_outlives_the_process_that_made_it(client, aws_session, braket_se
 
     braket_service.fail("CreateQuantumTask", "queue", polls=2)
     command = [sys.executable, "-c", CLIENT, json.dumps(task_request())]
-    killed = subprocess.run(command, env=os.environ | braket_service.env, capture_output=True, text=True, timeout=120)
+    killed = subprocess.run(command, env=os.environ | braket_service.env, capture_output=True, text=True, timeout=HANG)
     assert killed.returncode == -signal.SIGKILL
     arn = killed.stdout.strip()
     assert client.create_quantum_task(**task_request())["quantumTaskArn"] == arn
@@ -46,7 +46,7 @@ def test_nothing_but_loopback_reaches_it_and_its_credentials_are_fake(braket_ser
 
 def answers(host, port):
     try:
-        socket.create_connection((host, port), timeout=5).close()
+        socket.create_connection((host, port), timeout=HANG).close()
     except OSError:
         return False
     return True
@@ -64,10 +64,7 @@ with start_service("--region", "us-west-2") as service:
 
 def test_it_ends_with_a_parent_that_is_killed():
     tests = str(Path(__file__).parents[1])
-    killed = subprocess.run([sys.executable, "-c", PARENT, tests], capture_output=True, text=True, timeout=120)
+    killed = subprocess.run([sys.executable, "-c", PARENT, tests], capture_output=True, text=True, timeout=HANG)
     url, region = json.loads(killed.stdout)
     assert region == "us-west-2"
-    deadline = time.monotonic() + 20
-    while answers("127.0.0.1", urlsplit(url).port):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: not answers("127.0.0.1", urlsplit(url).port))

@@ -8,6 +8,7 @@ from braket_service import execution
 from braket_service.api import BraketApi
 from braket_service.faults import Faults
 from braket_service.wire import Request
+from patience import HANG
 
 SCOPE = {"authorization": "AWS4-HMAC-SHA256 Credential=testing/20250101/us-east-1/braket/aws4_request"}
 
@@ -42,7 +43,7 @@ def test_it_stays_cancelled_without_a_result_and_without_a_price(monkeypatch, br
     api.create(Request("POST", "/quantum-task", SCOPE, json.dumps(task_request()).encode()))
     (task,) = api.tasks.values()
     assert task.work is not None
-    task.work.result(timeout=60)
+    task.work.result(timeout=HANG)
     assert (task.status, task.failure, task.usd) == ("CANCELLED", None, 0)
     assert store.written == []
     assert api.bill()["tasks"] == 0

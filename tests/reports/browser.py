@@ -7,14 +7,14 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from patience import HANG
+
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-dev-shm-usage", "--no-first-run"),
     *("--hide-scrollbars", "--disable-background-networking", "--disable-component-update", "--disable-sync"),
     *("--disable-extensions", "--no-default-browser-check", "--force-color-profile=srgb", "--remote-debugging-pipe"),
 ]
-SECONDS = 60
-"""For one answer: a busy machine starts a browser in some seconds."""
 
 
 def find_browser() -> str | None:
@@ -91,12 +91,9 @@ class Browser:
         return base64.b64decode(self.ask("Page.captureScreenshot", captureBeyondViewport=whole)["data"])
 
     def close(self) -> None:
-        os.close(self._write)  # the end of its pipe ends the browser
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self._process.kill()
+        self._process.wait()
+        os.close(self._write)
         os.close(self._read)
 
     def _next(self):
@@ -104,7 +101,7 @@ class Browser:
         import select
 
         while b"\0" not in self._left:
-            ready, _, _ = select.select([self._read], [], [], SECONDS)
+            ready, _, _ = select.select([self._read], [], [], HANG)
             chunk = os.read(self._read, 1 << 20) if ready else b""
             if not chunk:
                 raise RuntimeError("the browser does not answer")

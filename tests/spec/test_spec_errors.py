@@ -231,7 +231,7 @@ JUNK = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=300, suppress_health_check=list(HealthCheck))
 @given(st.dictionaries(st.sampled_from(list(ExperimentSpec.model_fields)), JUNK, min_size=1, max_size=3) | JUNK)
 def test_any_data_at_all_is_a_spec_or_a_spec_error(data):
     try:
@@ -243,7 +243,7 @@ def test_any_data_at_all_is_a_spec_or_a_spec_error(data):
     assert outcome
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
 @given(data=st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
 def test_any_bytes_at_all_are_a_spec_or_a_spec_error(data, tmp_path_factory):
     path = tmp_path_factory.mktemp("junk") / "x.yaml"

@@ -6,9 +6,9 @@ import os
 import re
 import signal
 import threading
-import time
 
 import pytest
+from patience import wait_until
 from sweep_files import tiny_sweep, write_sweep
 from typer.testing import CliRunner
 
@@ -22,8 +22,6 @@ from qdeq.sweeps.pool import ray_pool
 pytestmark = pytest.mark.slow  # Ray takes ten seconds to start, and every cell is a fresh process
 
 LONG, DIRECT = {"training.epochs": 25}, {"model.mode": "direct", "model.layers": 1}
-PATIENCE = 120.0
-"""Seconds that a test waits for what has to happen; on a busy machine a worker takes some to start."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -72,9 +70,7 @@ def once_training(sweep, out, act):
     done = []
 
     def watch():
-        end = time.monotonic() + PATIENCE
-        while time.monotonic() < end and not list(folder.run(cell).glob("checkpoints/step-*.safetensors")):
-            time.sleep(0.01)
+        wait_until(lambda: list(folder.run(cell).glob("checkpoints/step-*.safetensors")))
         act(folder.record(cell).events()[-1]["pid"])
         done.append(not (folder.run(cell) / "summary.json").exists())
 

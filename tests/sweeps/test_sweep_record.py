@@ -9,21 +9,23 @@ import pytest
 from qdeq.sweeps.record import CellBusy, CellRecord
 
 HOLD = """
-import sys, time
+import sys
 from pathlib import Path
 from qdeq.sweeps.record import CellRecord
 record = CellRecord(Path(sys.argv[1]))
 with record.held():
     record.write("started")
     print("held", flush=True)
-    time.sleep(60)
+    sys.stdin.read()
 """
 
 
 def test_one_process_at_a_time_and_none_after_a_kill(tmp_path):
     record = CellRecord(tmp_path / "cell.jsonl")
     assert not record.busy()
-    process = subprocess.Popen([sys.executable, "-c", HOLD, str(record.path)], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(record.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     try:
         assert process.stdout.readline() == "held\n"
         assert record.busy()

@@ -2,13 +2,13 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import pytest
 import torch
+from patience import HANG, wait_until
 from tiny_runs import read_metrics, tiny_spec
 
 from qdeq.seeds import Share, draw
@@ -33,17 +33,32 @@ RUN = {
 }
 
 
-def torchrun(*words, processes=2, patience=0.1):
-    """Return the command; torchrun ends the others of a team that lost one after ``patience`` seconds at most."""
+def torchrun(*words):
+    """Return the command for two processes."""
     return [
-        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)),
-        *("--monitor-interval", str(patience)),
+        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
         *("-m", "qdeq", "train", *map(str, words)),
     ]
 
 
-def environment():
-    return os.environ | {"OMP_NUM_THREADS": "1"}
+def environment(**variables):
+    return os.environ | {"OMP_NUM_THREADS": "1"} | variables
+
+
+def started(rank, port, *words):
+    """Start one of two processes, as torchrun would; but nobody ends it because the other is gone."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "qdeq", "train", *map(str, words)],
+        env=environment(RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port)),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
@@ -77,7 +92,7 @@ def test_two_processes_train_what_one_trains_and_only_the_first_writes_and_tells
     config.write_text(spec.to_yaml())
     alone = train(spec, tmp_path / "one")
     done = subprocess.run(
-        torchrun(config, "--out", tmp_path / "two"), env=environment(), capture_output=True, text=True, timeout=120
+        torchrun(config, "--out", tmp_path / "two"), env=environment(), capture_output=True, text=True, timeout=HANG
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("2 processes share every batch") == 1
@@ -98,42 +113,23 @@ def test_two_processes_train_what_one_trains_and_only_the_first_writes_and_tells
         torch.testing.assert_close(weights[1].tensors[name], tensor, atol=10 * SAME_SUM, rtol=0)
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="finds the process in /proc")
 def test_a_lost_process_ends_the_run_with_a_clear_error_and_a_checkpoint(tmp_path):
     config = tmp_path / "config.yaml"
     config.write_text(tiny_spec(training={"epochs": 100_000}).to_yaml())
-    run = tmp_path / "run"
-    process = subprocess.Popen(
-        torchrun(config, "--out", run, patience=5),  # so that the team itself sees it, however busy the machine
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    run, port = tmp_path / "run", free_port()
+    first, second = (started(rank, port, config, "--out", run) for rank in (0, 1))
     try:
-        deadline = time.monotonic() + 90
-        while time.monotonic() < deadline and len(read_metrics(run) if (run / "metrics.jsonl").exists() else ()) < 20:
-            time.sleep(0.1)
-        os.kill(_other_process(process.pid, run), signal.SIGKILL)
-        _, errors = process.communicate(timeout=60)
+        wait_until(lambda: (run / "metrics.jsonl").exists() and len(read_metrics(run)) >= 20, first)
+        second.kill()
+        _, errors = first.communicate(timeout=HANG)
     finally:
-        process.kill()
-    assert process.returncode != 0
+        for process in (first, second):
+            process.kill()
+            process.communicate()
+    assert second.returncode == -signal.SIGKILL
+    assert first.returncode > 0, errors
     assert "another process of the team was lost" in errors
     assert f"go on with: qdeq train --resume {run}" in errors
     kept = RunFolder(run).checkpoint("last")
     assert f"kept: {kept}" in errors
     assert load_checkpoint(kept).info.step == len(read_metrics(run, "step"))
-
-
-def _other_process(launcher, run):
-    """Return the process that does not have the run's log open."""
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            parent = int((process / "stat").read_text().rsplit(")", 1)[1].split()[1])
-            opened = {os.readlink(each) for each in (process / "fd").iterdir()} if parent == launcher else set()
-        except OSError:  # it has ended meanwhile
-            continue
-        if parent == launcher and str(run / "metrics.jsonl") not in opened:
-            return int(process.name)
-    raise AssertionError("there is no other process")

@@ -7,12 +7,12 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import warnings
 from dataclasses import replace
 
 import pytest
 import torch
+from patience import HANG, wait_until
 from tiny_runs import read_metrics, tiny_spec
 
 from qdeq.builders import build_model
@@ -127,11 +127,9 @@ def test_a_signal_to_the_command_line_keeps_everything_and_says_how_to_go_on(tmp
     )
     try:
         metrics = tmp_path / "run/metrics.jsonl"
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and not (metrics.exists() and metrics.stat().st_size > 5_000):
-            time.sleep(0.05)
+        wait_until(lambda: metrics.exists() and metrics.stat().st_size > 5_000, process)
         process.send_signal(number)
-        output, errors = process.communicate(timeout=30)
+        output, errors = process.communicate(timeout=HANG)
     finally:
         process.kill()
     assert process.returncode == code, errors

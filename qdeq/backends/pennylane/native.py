@@ -48,6 +48,8 @@ class BackpropFunction(FrozenFunction):
             values = circuit.encoding.values
             vectors = columns if values is None else torch.tensor([values], dtype=torch.float64)
             states = amplitudes(vectors, circuit.num_qubits, circuit.encoding.num_features)
+            if values is not None:  # PhaseShift cannot broadcast over a state with a batch of one
+                states = states[0]
             operations.append(qml.StatePrep(states, wires=range(circuit.num_qubits)))
         for gate in circuit.gates:
             angle: Any = gate.angles[0] if gate.angles else None
