@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Literal, NamedTuple, get_args
@@ -14,6 +15,7 @@ from qdeq.adjoints import Adjoint, AdjointRecord, DenseAdjoint, SolverPath, Unro
 from qdeq.errors import ConvergenceError, ConvergenceWarning, SolverError, warn
 from qdeq.functions import Function, GrowingShots, as_function, refuse_closed_over_batch
 from qdeq.jacobians import hutchinson_norm, jacobian, squared_norm
+from qdeq.numbers import between, finite, whole
 from qdeq.seeds import Share, draw
 from qdeq.solvers import Broyden, CompositeSolver, Naive, Solution, Solver, Status, solve, solve_in_turn
 from qdeq.torch_modes import HALVES, own_precision
@@ -101,10 +103,12 @@ class Equilibrium(nn.Module):
             raise SolverError(f"on_failure is {on_failure!r}; allowed: {', '.join(get_args(OnFailure))}")
         if jacobian_estimate not in ("exact", "hutchinson"):
             raise SolverError(f"jacobian_estimate is {jacobian_estimate!r}; allowed: exact, hutchinson")
-        if not 0 <= jacobian_weight < math.inf:
-            raise SolverError(f"jacobian_weight is {jacobian_weight}: it has to be 0 or positive, and finite")
-        if fixed_steps is not None and fixed_steps < 1:
-            raise SolverError(f"fixed_steps is {fixed_steps}: it has to be at least 1; None to solve")
+        between(jacobian_weight, "jacobian_weight", sys.float_info.max, error=SolverError)
+        for what, number in (("fixed_steps", fixed_steps), ("first_shots", first_shots)):
+            if number is not None:
+                whole(number, what, 1, error=SolverError)
+        if finite(shots_growth, "shots_growth", error=SolverError) <= 1:
+            raise SolverError(f"shots_growth is {shots_growth}: the factor by which shots grow is above 1")
         if (on_failure == "fallback") != bool(fallback):
             raise SolverError("on_failure='fallback' and a list of fallback solvers go together")
         if isinstance(solver, CompositeSolver) and fixed_steps is not None:
@@ -189,6 +193,7 @@ class Equilibrium(nn.Module):
         """
         f, args = as_function(f), tuple(args)
         _check_precision(y0, args)
+        whole(layers, "layers", 1, error=SolverError)
         y = _layers(f, y0, args, layers)
         spent = torch.full((len(y0),), layers, dtype=torch.int64, device=y0.device)
         usable = y.flatten(1).isfinite().all(dim=1)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from qdeq.errors import SolverError, UnsupportedError
-from qdeq.numbers import whole
+from qdeq.numbers import finite, whole
 
 R = TypeVar("R")
 
@@ -261,7 +261,7 @@ class GrowingShots(Wrapper):
                 f"first evaluations are to have {self.first} shots, but f has {self.shots or 'none'}.\n"
                 "Begin with at least 1, and at most with what f has."
             )
-        if not self.growth > 1:
+        if not finite(self.growth, "the growth of shots", error=SolverError) > 1:
             raise SolverError(f"shots that are to grow cannot be multiplied by {self.growth}; the factor is above 1.")
 
     @property

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from pydantic import ConfigDict
+from pydantic import ConfigDict, field_validator
+from pydantic.dataclasses import dataclass as options_dataclass
 from torch import Tensor
 
 from qdeq.errors import ConvergenceError, ConvergenceWarning, warn
 from qdeq.functions import Function, as_function, refuse_closed_over_batch
+from qdeq.numbers import as_number
 from qdeq.solvers import Solver
 
 ADJOINT_CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -110,8 +112,11 @@ class Report:
         return values.new_full((self.batch,), missing).index_copy(0, self.rows, values)
 
 
+@options_dataclass(frozen=True, kw_only=True, config=ADJOINT_CONFIG)
 class Adjoint(ABC):
     """How an equilibrium gets its gradient. The options of each kind are the fields of a frozen dataclass."""
+
+    _numbers = field_validator("*", mode="before")(as_number)
 
     @abstractmethod
     def connect(

@@ -86,13 +86,13 @@ class CircuitBackend(Backend):
         groups = measurement_groups(observables)
         size, batch = circuits[0].num_qubits, len(inputs)
         probabilities = self.__probabilities(circuits, inputs, weights, groups)  # [G][T, B, 2^n]
-        if shots is None or key is None:
+        if shots is None:
             parts = [
                 measured @ (group.signs(size) @ group.coefficients.T)
                 for group, measured in zip(groups, probabilities, strict=True)
             ]
             return torch.from_numpy(sum(parts, np.zeros((len(circuits), batch, len(observables))))).to(inputs), None
-        pairs = []
+        pairs, key = [], key or ShotKey(seed=0)
         for number in range(len(circuits)):
             rows = {
                 group: torch.from_numpy(measured[number]) for group, measured in zip(groups, probabilities, strict=True)

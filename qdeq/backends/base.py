@@ -184,7 +184,7 @@ class Backend(ABC):
             weights: ``[P]``.
             observables: What to measure.
             shots: Measurements per circuit, sample and group; None for exact.
-            key: Names the streams of the shots; given wherever shots are.
+            key: Names the streams of the shots; those of seed 0 by default.
             part: Number of the first circuit's streams; circuit t has ``part + t``.
         """
 

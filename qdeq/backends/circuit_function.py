@@ -17,7 +17,7 @@ from torch import Tensor
 
 from qdeq.backends.finite import on_finite_rows
 from qdeq.backends.function import FrozenFunction, check_inputs
-from qdeq.backends.sampling import ShotKey, least_error
+from qdeq.backends.sampling import ShotKey, least_error, number_of_shots
 from qdeq.backends.shifts import shifted_circuits
 from qdeq.backends.summation import norms
 from qdeq.circuit import Angle, Circuit, Input, Weight
@@ -59,7 +59,7 @@ class CircuitFunction(FrozenFunction):
         self.circuit = circuit
         self.weights = weights
         self.observables = tuple(observables)
-        self.shots = shots
+        self.shots = number_of_shots(shots)
         self.key = key
 
     @property

@@ -79,8 +79,9 @@ class QsimBackend(CircuitBackend):
     ) -> tuple[Tensor, Tensor | None]:
         """Return expectations ``[T, B, O]``, under noise from trajectories; see :meth:`Backend.evaluate`."""
         shots = number_of_shots(shots)
-        if shots is None or key is None or not any(circuit.channels for circuit in circuits):
+        if shots is None or not any(circuit.channels for circuit in circuits):
             return super().evaluate(circuits, inputs, weights, observables, shots=shots, key=key, part=part)
+        key = key or ShotKey(seed=0)
         key.check(len(inputs))
         groups = measurement_groups(observables)
         size, shape = circuits[0].num_qubits, (len(circuits), len(inputs), len(groups))

@@ -12,13 +12,14 @@ from dataclasses import replace
 from typing import Annotated, Any, ClassVar
 
 import torch
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError, field_validator
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from qdeq.errors import SolverError
 from qdeq.functions import Function, NotDifferentiable, as_function, held_batch, refuse_closed_over_batch
 from qdeq.jacobians import jacobian
+from qdeq.numbers import as_number
 from qdeq.plugins import explain_options
 
 SOLVER_CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -47,6 +48,8 @@ class Solver(metaclass=_CheckedOptions):
     max_steps: Annotated[int, Field(ge=0, description="Step budget of each sample [steps]; 0 only measures y0.")] = 50
     rtol: Annotated[float, Field(ge=0, description="Tolerance relative to ||f(y)||_2 [dimensionless].")] = 1e-4
     atol: Annotated[float, Field(ge=0, description="Absolute tolerance on ||f(y) - y||_2 [units of y].")] = 1e-6
+
+    _numbers = field_validator("*", mode="before")(as_number)
 
     differentiable: ClassVar[bool] = True
     """Whether :meth:`step` stays within PyTorch, so that an unrolled gradient can follow it."""

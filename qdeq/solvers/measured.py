@@ -43,6 +43,7 @@ from torch import Tensor
 
 from qdeq.errors import SolverError
 from qdeq.functions import Function
+from qdeq.numbers import whole
 from qdeq.solvers.base import Problem, Solver
 
 FALSE_ALARM = 0.05
@@ -84,8 +85,8 @@ class MeasuredProblem(Problem):
 
     def __init__(self, f: Function, y: Tensor, shape: Sequence[int], args: tuple[Tensor, ...], solver: Solver) -> None:
         super().__init__(f, shape, args, type(solver).__name__)
-        assert f.shots is not None
-        self._most, self._growth, self._settings = f.shots, f.shots_growth, f.settings
+        self._most = whole(f.shots, "the shots of f", 1, error=SolverError)
+        self._growth, self._settings = f.shots_growth, f.settings
         first = self._most if f.first_shots is None else f.first_shots
         self._rtol, self._atol = solver.rtol, solver.atol
         self._tested = solver.rtol + solver.atol > 0

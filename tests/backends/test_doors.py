@@ -201,3 +201,11 @@ def test_observables_may_come_from_a_generator():
     found = get_backend("torch").expectation(CIRCUIT, X, W, (Z(qubit) for qubit in range(2)))
     assert found.observables == (Z(0), Z(1))
     assert found.value.shape == (2, 2)
+
+
+@pytest.mark.parametrize("name", ["torch", "cirq", "qsim", "braket-local", "pennylane"])
+def test_shots_without_a_key_are_shots_all_the_same(name):
+    circuit, x, w = Circuit(1, [Gate("RY", 0, Input(0))]), torch.ones(2, 1).double(), torch.zeros(0).double()
+    values, errors = get_backend(name).evaluate((circuit,), x, w, [Z(0)], shots=10)
+    assert (errors > 0).all()
+    assert ((values * 5).round() - values * 5).abs().max() < 1e-12  # of ten shots each

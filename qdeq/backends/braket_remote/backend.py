@@ -139,8 +139,9 @@ class RemoteBraket(PaidBackend):
         shape = (len(circuits), len(inputs), len(observables))
         target = self.target(circuits[0].num_qubits, shots)
         bound = bind_rows(circuits, inputs, weights)
-        if shots is None or key is None:
+        if shots is None:
             return torch.from_numpy(exact_values(self, bound, observables, target).reshape(shape)).to(inputs), None
+        key = key or ShotKey(seed=0)
         key.check(len(inputs))
         streams = [Stream(key, row, part + number) for number in range(len(circuits)) for row in range(len(inputs))]
         values, variances = measured_values(self, bound, observables, shots, streams, target)

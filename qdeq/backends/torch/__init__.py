@@ -71,8 +71,9 @@ class TorchBackend(Backend):
         record_executions(len(circuits) * len(inputs), len(circuits) * len(inputs))
         simulations = [_simulation(circuit, weights.to(inputs), observables) for circuit in circuits]
         with torch.no_grad():
-            if shots is None or key is None:
+            if shots is None:
                 return torch.stack([simulation(inputs) for simulation in simulations]), None
+            key = key or ShotKey(seed=0)
             pairs = [
                 sample_expectations(
                     simulation.measurement(inputs), observables, circuit.num_qubits, shots, key, part + number
