@@ -78,7 +78,7 @@ def check_backend(
     if can.costs_money and not paid:
         raise UnsupportedError(
             f"each run on backend {backend.name!r} is billed, and the checks run thousands of circuits; "
-            "check its local twin, or pass paid=True"
+            "check its local twin (`qdeq check-backend braket-local`), or, in Python, check_backend(..., paid=True)"
         )
     refused = tuple(name for name in GATES if _refuses(backend, name))
     taken = tuple(name for name in GATES if name not in refused)
