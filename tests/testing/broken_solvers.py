@@ -14,7 +14,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from qdeq.solvers import SOLVER_CONFIG, CompositeSolver, Solver
+from qdeq.solvers import SOLVER_CONFIG, CompositeSolver, Newton, Solver
 
 options = dataclass(frozen=True, kw_only=True, config=SOLVER_CONFIG)
 
@@ -199,6 +199,15 @@ class OverflowLeak(Good):
 
     def propose(self, problem, state, y, proposed):
         return proposed + 0 * torch.exp(proposed.abs().amax())
+
+
+@options
+class OverflowLeakOfNewton(Newton):
+    """The same where no iterate grows: what is large lies far out."""
+
+    def step(self, problem, state, y, fy):
+        proposed, following = super().step(problem, state, y, fy)
+        return proposed + 0 * torch.exp(fy.abs().amax()), following
 
 
 @options
@@ -456,6 +465,7 @@ BROKEN = {
     CouplesLate: "batch-independence",
     NaNLeak: "isolation",
     OverflowLeak: "isolation",
+    OverflowLeakOfNewton: "isolation",
     CubesOfAll: "isolation",
     ChangesItsArguments: "purity",
     ChangesItsState: "purity",

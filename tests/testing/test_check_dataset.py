@@ -76,6 +76,7 @@ def test_the_report_is_json(path):
 
 
 def test_the_kit_leaves_generators_and_settings_as_they_were():
+    np.random.seed(11)
     before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy(), torch.get_default_dtype()
     check_dataset(Good())
     assert torch.equal(before[0], torch.get_rng_state())
