@@ -14,7 +14,7 @@ from torch import Tensor
 
 from benchmarks.tables import changed_since, describe, machine
 from qdeq.backends import get_backend
-from qdeq.circuit import Circuit, Gate, Input
+from qdeq.circuit import MAX_INDEX, Circuit, Gate, Input
 from qdeq.library import amplitude_encoder, data_reuploading, hardware_efficient
 from qdeq.noise import NoiseModel
 from qdeq.observables import Observable, X, Y, Z
@@ -38,7 +38,7 @@ def circuit_of(row: str, num_qubits: int) -> Circuit:
         encoder = Circuit(num_qubits, [Gate("RY", qubit, Input(qubit)) for qubit in range(FEATURES)])
         return encoder + hardware_efficient(num_qubits, LAYERS)
     if row == "amplitudes":
-        return amplitude_encoder(num_qubits, 2**num_qubits) + hardware_efficient(num_qubits, LAYERS)
+        return amplitude_encoder(num_qubits, min(2**num_qubits, MAX_INDEX)) + hardware_efficient(num_qubits, LAYERS)
     circuit = data_reuploading(num_qubits, LAYERS, num_features=num_qubits)
     return NOISE.attach(circuit) if row == "density" else circuit
 
