@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Literal, NamedTuple, get_args
@@ -15,7 +14,7 @@ from qdeq.adjoints import Adjoint, AdjointRecord, DenseAdjoint, SolverPath, Unro
 from qdeq.errors import ConvergenceError, ConvergenceWarning, SolverError, warn
 from qdeq.functions import Function, GrowingShots, as_function, refuse_closed_over_batch
 from qdeq.jacobians import hutchinson_norm, jacobian, squared_norm
-from qdeq.numbers import between, finite, whole
+from qdeq.numbers import finite, whole
 from qdeq.seeds import Share, draw
 from qdeq.solvers import Broyden, CompositeSolver, Naive, Solution, Solver, Status, solve, solve_in_turn
 from qdeq.torch_modes import HALVES, own_precision
@@ -103,7 +102,8 @@ class Equilibrium(nn.Module):
             raise SolverError(f"on_failure is {on_failure!r}; allowed: {', '.join(get_args(OnFailure))}")
         if jacobian_estimate not in ("exact", "hutchinson"):
             raise SolverError(f"jacobian_estimate is {jacobian_estimate!r}; allowed: exact, hutchinson")
-        between(jacobian_weight, "jacobian_weight", sys.float_info.max, error=SolverError)
+        if finite(jacobian_weight, "jacobian_weight", error=SolverError) < 0:
+            raise SolverError(f"jacobian_weight must be at least 0, not {jacobian_weight}")
         for what, number in (("fixed_steps", fixed_steps), ("first_shots", first_shots)):
             if number is not None:
                 whole(number, what, 1, error=SolverError)

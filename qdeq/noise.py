@@ -23,7 +23,7 @@ Qubit = Annotated[int, BeforeValidator(no_truth_value), Field(ge=0)]
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    _numbers = field_validator("*", mode="before")(as_number)
+    __numbers = field_validator("*", mode="before")(as_number)
 
 
 def _is_number(given: Any) -> bool:

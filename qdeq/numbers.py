@@ -70,7 +70,7 @@ def as_number(cls: Any, value: Any, info: ValidationInfo) -> Any:
     """Validate an option before pydantic does, which would take ``True`` for 1, and ``"5"`` and ``5.0`` for 5.
 
     A base class of options has it for all its fields, and those of subclasses, by
-    ``_numbers = field_validator("*", mode="before")(as_number)``. A text for a float is left to pydantic: YAML has no
+    ``__numbers = field_validator("*", mode="before")(as_number)``. A text for a float is left to pydantic: YAML has no
     other form of ``1e-4``.
     """
     kinds = _kinds(cls.__pydantic_fields__[info.field_name].annotation)

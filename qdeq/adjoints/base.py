@@ -116,7 +116,7 @@ class Report:
 class Adjoint(ABC):
     """How an equilibrium gets its gradient. The options of each kind are the fields of a frozen dataclass."""
 
-    _numbers = field_validator("*", mode="before")(as_number)
+    __numbers = field_validator("*", mode="before")(as_number)
 
     @abstractmethod
     def connect(

@@ -114,7 +114,7 @@ class Backend(ABC):
         ),
     ] = "auto"
 
-    _numbers = field_validator("*", mode="before")(as_number)
+    __numbers = field_validator("*", mode="before")(as_number)
 
     @property
     @abstractmethod

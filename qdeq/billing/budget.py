@@ -22,7 +22,7 @@ class Budget(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    _numbers = field_validator("*", mode="before")(as_number)
+    __numbers = field_validator("*", mode="before")(as_number)
 
     max_usd: float = Field(gt=0, le=1e9, description="Most that may be spent [USD], tasks in flight counted.")
     max_tasks: int | None = Field(None, ge=1, strict=True, description="Most tasks; null for no limit.")

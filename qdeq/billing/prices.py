@@ -33,7 +33,7 @@ class Price(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    _numbers = field_validator("*", mode="before")(as_number)
+    __numbers = field_validator("*", mode="before")(as_number)
 
     per_task: float = Field(0.0, ge=0, le=LARGEST, description="Fee of a task [USD].")
     per_shot: float = Field(0.0, ge=0, le=LARGEST, description="Price of a shot [USD].")

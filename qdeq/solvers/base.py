@@ -49,7 +49,7 @@ class Solver(metaclass=_CheckedOptions):
     rtol: Annotated[float, Field(ge=0, description="Tolerance relative to ||f(y)||_2 [dimensionless].")] = 1e-4
     atol: Annotated[float, Field(ge=0, description="Absolute tolerance on ||f(y) - y||_2 [units of y].")] = 1e-6
 
-    _numbers = field_validator("*", mode="before")(as_number)
+    __numbers = field_validator("*", mode="before")(as_number)
 
     differentiable: ClassVar[bool] = True
     """Whether :meth:`step` stays within PyTorch, so that an unrolled gradient can follow it."""

@@ -42,4 +42,4 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    _numbers = field_validator("*", mode="before")(as_number)
+    __numbers = field_validator("*", mode="before")(as_number)

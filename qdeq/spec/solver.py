@@ -18,7 +18,7 @@ class SolverSpec(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
 
-    _numbers = field_validator("*", mode="before")(as_number)
+    __numbers = field_validator("*", mode="before")(as_number)
 
     name: str = Field(
         "broyden", description="A registered solver; `qdeq solvers` lists them. Its options stand beside it."

@@ -26,7 +26,7 @@ class SweepSpec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, validate_by_name=False)
 
-    _numbers = field_validator("*", mode="before")(as_number)
+    __numbers = field_validator("*", mode="before")(as_number)
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] = Field(
         description="Name of the sweep: letters, digits, dot, dash, underscore."

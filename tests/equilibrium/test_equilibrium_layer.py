@@ -144,10 +144,10 @@ def test_falling_back_and_fallbacks_go_together(options):
         ({"adjoint": "dense"}, "adjoint: 'dense' is no Adjoint.*\n.*qdeq.get_adjoint"),
         ({"on_failure": "fallback", "fallback": ["naive"]}, "fallback: 'naive' is no Solver"),
         ({"on_failure": "stop"}, "on_failure is 'stop'; allowed: warn, raise, fallback"),
-        ({"jacobian_weight": -0.1}, "jacobian_weight is -0.1: "),
-        ({"jacobian_weight": math.nan}, "jacobian_weight is nan: "),
+        ({"jacobian_weight": -0.1}, "jacobian_weight must be at least 0"),
+        ({"jacobian_weight": math.nan}, "jacobian_weight must be a finite number, not nan"),
         ({"jacobian_estimate": "random"}, "jacobian_estimate is 'random'; allowed: exact, hutchinson"),
-        ({"fixed_steps": 0}, "fixed_steps is 0: "),
+        ({"fixed_steps": 0}, "fixed_steps must be a whole number of at least 1, not 0"),
     ],
 )
 def test_an_argument_that_would_be_ignored_or_fail_later_is_refused(options, message):

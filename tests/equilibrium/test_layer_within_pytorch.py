@@ -216,9 +216,9 @@ def test_what_f_itself_raises_passes_as_it_is():
 @pytest.mark.parametrize(
     ("x", "message"),
     [
-        (X[0], r"not of shape \[9\]; for a single sample give x\[None\]"),
-        (X.numpy(), r"not ndarray; convert them by torch.as_tensor"),
-        (X.tolist(), r"not list; convert them by torch.as_tensor"),
+        (X[0], r"not \[9\]; one sample alone is x\[None\]"),
+        (X.numpy(), r"not a ndarray; torch.as_tensor"),
+        (X.tolist(), r"not a list; torch.as_tensor"),
     ],
 )
 def test_inputs_that_are_no_batch_say_what_to_do(x, message):

@@ -352,7 +352,12 @@ def test_a_standard_error_that_is_not_finite_ends_that_sample_alone():
 
 @pytest.mark.parametrize(
     ("first", "growth", "message"),
-    [(0, 4, "0 shots"), (500, 4, "500 shots, but f has 400"), (100, 1, "multiplied by 1"), (100, math.nan, "by nan")],
+    [
+        (0, 4, "must be a whole number of at least 1, not 0"),
+        (500, 4, "500 shots, but f has 400"),
+        (100, 1, "multiplied by 1"),
+        (100, math.nan, "must be a finite number, not nan"),
+    ],
 )
 def test_shots_that_cannot_grow_are_refused(first, growth, message):
     f, *_ = contraction(1, shots=400)
