@@ -48,7 +48,7 @@ if TYPE_CHECKING:
         solve,
     )
     from qdeq.spec import ExperimentSpec, load_spec
-    from qdeq.training import RunSummary, evaluate_run, train
+    from qdeq.training import Predictions, RunSummary, SavedRun, evaluate_run, load_run, resume, train
 
 _MODULE_OF = {
     name: module
@@ -89,7 +89,15 @@ _MODULE_OF = {
             "solve",
         ),
         "qdeq.spec": ("ExperimentSpec", "load_spec"),
-        "qdeq.training": ("RunSummary", "evaluate_run", "train"),
+        "qdeq.training": (
+            "Predictions",
+            "RunSummary",
+            "SavedRun",
+            "evaluate_run",
+            "load_run",
+            "resume",
+            "train",
+        ),
     }.items()
     for name in names
 }
@@ -125,11 +133,13 @@ __all__ = [
     "PauliSum",
     "PhantomAdjoint",
     "Prediction",
+    "Predictions",
     "QDEQClassifier",
     "QdeqError",
     "QuantumFunction",
     "ReadoutError",
     "RunSummary",
+    "SavedRun",
     "ShotKey",
     "Solution",
     "Solver",
@@ -145,8 +155,10 @@ __all__ = [
     "get_backend",
     "get_solver",
     "load_dataset",
+    "load_run",
     "load_spec",
     "prepare",
+    "resume",
     "solve",
     "spending",
     "train",

@@ -75,6 +75,10 @@ class ConvergenceWarning(UserWarning):
     """A solve failed for some samples, whose best iterate is used."""
 
 
+class DataWarning(UserWarning):
+    """Images that look wrong, and may yet be meant."""
+
+
 def printable(text: str, most: int = 400) -> str:
     """Return what may stand in a message: control characters escaped, and a long text without its middle."""
     if len(text) > most:

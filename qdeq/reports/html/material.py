@@ -173,14 +173,14 @@ def _solve(run: RunMaterial, checkpoint: str, samples: int | None) -> None:
     except QdeqError:
         run.device = "cpu"  # a run that was trained on a GPU is looked at where there is none
     loaded = load_run(run.folder, checkpoint=checkpoint, device=run.device)
-    run.class_names = loaded.splits.class_names
+    run.class_names = loaded.class_names
     if isinstance(loaded.model.function.backend, PaidBackend):
         run.missing["solves"] = (
             f"The backend {run.spec.backend['name']} costs money, so nothing was solved for again: "
             "there are the figures that the run wrote, and no more."
         )
         return
-    run.circuits = estimate(run.spec, Sizes.of(loaded.splits)).remark
+    run.circuits = estimate(run.spec, Sizes(**loaded.record.sizes)).remark
     run.solves = solve_test(loaded, samples)
     chosen = loaded.splits.test_images[torch.from_numpy(run.solves.positions)]
     run.pictures = pictures_of(run.spec.data.dataset, chosen)
