@@ -72,7 +72,7 @@ def _read(path: Path) -> dict[str, np.ndarray[Any, Any]]:
             raise
         what = f"cannot be read as an .npz file ({printable(str(error))})"
         if isinstance(error, FileNotFoundError):
-            what = f"not found (looked for {path.absolute()}; in an experiment a relative path starts at the folder of its file)"
+            what = f"not found (looked for {path.absolute()}; in a file a relative path starts at the file's folder)"
         remedy = "Check the path, or save the file anew with numpy.savez_compressed."
         raise DataError(f"{path}: {what}\n{remedy}") from error
 

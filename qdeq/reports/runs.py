@@ -14,8 +14,8 @@ from qdeq.solvers import Status
 from qdeq.training.folder import RunFolder
 
 if TYPE_CHECKING:
-    from qdeq.training.evaluate import RunEvaluation
     from qdeq.training.metrics import Metrics
+    from qdeq.training.run_evaluation import RunEvaluation
     from qdeq.training.summary import RunSummary
 
 

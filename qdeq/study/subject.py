@@ -15,6 +15,7 @@ from qdeq.models import QDEQClassifier
 from qdeq.spec import ExperimentSpec
 from qdeq.training.environment import check_device
 from qdeq.training.folder import RunFolder
+from qdeq.training.record import RunRecord
 
 USUAL_SAMPLES = 256
 """Samples of a study that names no number, where there are so many."""

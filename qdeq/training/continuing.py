@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ CONTINUES = ("training.epochs", "training.schedule", "training.learning_rate", "
 """What a run may go on with otherwise: nothing of its state depends on it."""
 
 
-def check_changes(run: Path, began: ExperimentSpec, spec: ExperimentSpec) -> Mapping[str, Sequence[Any]]:
+def check_changes(run: Path, began: ExperimentSpec, spec: ExperimentSpec) -> Mapping[str, tuple[Any, Any]]:
     """Return in what a run is to go on otherwise, by key the values before and after.
 
     Args:
@@ -86,7 +86,7 @@ def take_up(
         if "train" in saved.record.changed(splits):
             raise CheckpointError(
                 f"{saved.path}: the run began with other training images than those that are there now\n"
-                "Give it the same data (--set data.dataset.path=PATH, or root=FOLDER, where they moved), or train again."
+                "Give it the same data (where they moved: --set data.dataset.path=PATH, or root=FOLDER), or train anew."
             )
         if other := saved.record.machine.differences(record.machine):
             note(f"warning: goes on with {', '.join(other)}: last digits will not be those of an unbroken run")
@@ -99,7 +99,7 @@ def take_up(
 
 
 def _continuation(
-    changes: Mapping[str, Sequence[Any]], folder: RunFolder, saved: Checkpoint, epochs: int
+    changes: Mapping[str, tuple[Any, Any]], folder: RunFolder, saved: Checkpoint, epochs: int
 ) -> Continuation:
     if saved.info.epoch >= epochs:
         raise TrainingError(
@@ -107,8 +107,7 @@ def _continuation(
             f"is left to do\nGive more, such as --set training.epochs={2 * saved.info.epoch}."
         )
     accuracy = RunSummary.read(folder.summary).test.accuracy if folder.finished else None
-    plain = {key: list(pair) for key, pair in changes.items()}
-    return Continuation(epoch=saved.info.epoch, step=saved.info.step, changes=plain, accuracy=accuracy)
+    return Continuation(epoch=saved.info.epoch, step=saved.info.step, changes=dict(changes), accuracy=accuracy)
 
 
 def start_weights(spec: ExperimentSpec, model: QDEQClassifier) -> Start | None:

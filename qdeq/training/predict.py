@@ -98,8 +98,8 @@ def predict_run(
     """Classify images with a saved run.
 
     They are made into features as the run's own images were, with the mean and standard deviation of its training
-    split, and batched as in an evaluation; the data themselves are not needed. Under shots, the image at position i of all files has the shots that the
-    test image i has in an evaluation.
+    split, and batched as in an evaluation; the data themselves are not needed. Under shots, the image at position i of
+    all files has the shots that the test image i has in an evaluation.
 
     Args:
         path: The output folder of a run.

@@ -6,10 +6,12 @@ their digest.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from qdeq.data import FeatureMap, FeatureSplits, PixelScale
 from qdeq.errors import DataError
@@ -17,6 +19,7 @@ from qdeq.spec import ExperimentSpec, parse_spec
 from qdeq.training.machine import Machine
 
 SPLITS = ("train", "validation", "test")
+_SCHEDULE = {"training.epochs", "training.schedule", "training.learning_rate"}
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class Continuation:
 
     epoch: int
     step: int
-    changes: Mapping[str, Sequence[Any]]
+    changes: Mapping[str, tuple[Any, Any]]
     accuracy: float | None
 
     def __str__(self) -> str:
@@ -127,7 +130,7 @@ class RunRecord:
     @property
     def schedule_begin(self) -> int:
         """Steps before the present schedule of the step size."""
-        return self.continued[-1].step if self.continued else 0
+        return max((each.step for each in self.continued if _SCHEDULE & each.changes.keys()), default=0)
 
     def changed(self, splits: FeatureSplits) -> list[str]:
         """Return the splits whose images or labels are not those of the run."""
@@ -142,7 +145,8 @@ class RunRecord:
         if changed := self.changed(splits):
             raise DataError(
                 f"{splits.name}: these are not the data of the run: images or labels of {' and '.join(changed)} differ "
-                "from those that it was trained with\nPut the same data back; to evaluate on others, name them: qdeq eval RUN --data PATH."
+                "from those that it was trained with\n"
+                "Put the same data back; to evaluate on others, name them: qdeq eval RUN --data PATH."
             )
 
     def to_dict(self) -> dict[str, Any]:
@@ -150,25 +154,13 @@ class RunRecord:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> RunRecord:
+    def from_dict(cls, data: Any) -> RunRecord:
         """Read what :meth:`to_dict` gave.
 
         Raises:
-            TypeError, ValueError, KeyError, AttributeError: It is none.
+            ValueError: It is none.
         """
-        made = cls(
-            **{
-                **data,
-                "class_names": tuple(data["class_names"]),
-                "feature_map": FeatureMap(**data["feature_map"]),
-                "pixels": PixelScale(**data["pixels"]),
-                "machine": Machine(**data["machine"]),
-                "start": None if data["start"] is None else Start(**data["start"]),
-                "continued": tuple(Continuation(**each) for each in data["continued"]),
-            }
-        )
-        if len(made.class_names) < 2 or not all(isinstance(name, str) for name in made.class_names):
-            raise ValueError("class_names are two texts or more")
-        if made.sizes.keys() != set(SPLITS) or made.digests.keys() != set(SPLITS):
-            raise ValueError("sizes and digests are those of all splits")
+        made: RunRecord = TypeAdapter(cls).validate_python(data)
+        if len(made.class_names) < 2 or made.sizes.keys() != set(SPLITS) or made.digests.keys() != set(SPLITS):
+            raise ValueError("there are two class names or more, and sizes and digests of all splits")
         return made

@@ -74,7 +74,7 @@ def resume(
         budget: A new budget, where the run's own is used up.
         overrides: Assignments ``"a.b=value"``: places of the data; surroundings, such as ``training.threads=2``; and
             what a run may go on with otherwise, even one that is finished: ``training.epochs``, ``schedule``,
-            ``learning_rate``, ``clip``. A schedule then begins anew, over the epochs that are left; the summary says so.
+            ``learning_rate``, ``clip``. The schedule then begins anew, over the epochs left; the summary says so.
         progress: Watches; silent by default.
 
     Returns:
@@ -112,7 +112,7 @@ def _run(
     force: bool = False,
     began: ExperimentSpec | None = None,
 ) -> RunSummary:
-    """Run to the end: from the beginning, or where ``began`` is the spec of a run in the folder, from its checkpoint."""
+    """Run to the end: from the beginning; or, where ``began`` is the spec of a run in the folder, from where it is."""
     given = with_threads(spec)
     device = own_device(given.training.device)
     spec = given.model_copy(update={"training": given.training.model_copy(update={"device": device})})

@@ -118,7 +118,10 @@ class RunSummary:
             if version == FORMAT_VERSION:
                 data["machine"] = Machine(**data["machine"])
                 data["start"] = None if data["start"] is None else Start(**data["start"])
-                data["continued"] = tuple(Continuation(**each) for each in data["continued"])
+                data["continued"] = tuple(
+                    Continuation(**each | {"changes": {key: tuple(pair) for key, pair in each["changes"].items()}})
+                    for each in data["continued"]
+                )
             for split in ("train", "validation", "test"):
                 data[split] = Metrics(**data[split])
             return cls(**data.pop("time"), **data, folder=path.parent)
