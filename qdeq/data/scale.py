@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-FAR = 3.0
+FAR = 10.0
 """A pixel is far outside where it lies beyond the training range by more than so many times the range's width."""
 FAINT = 0.1
 """An image is on a smaller scale, it seems, where its contrast is below this part of the faintest training image's."""
