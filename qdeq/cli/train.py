@@ -38,8 +38,8 @@ if TYPE_CHECKING:
         "qdeq train configs/digits.yaml --set training.epochs=5 --out runs/short",
         "qdeq train configs/digits.yaml --solver anderson --set solver.memory=3",
         "qdeq train --resume runs/digits             # goes on after Ctrl-C",
-        "qdeq train --resume runs/digits --set training.epochs=90     # more, though it is finished",
-        "qdeq train configs/digits.yaml --set training.init_from=runs/digits --out runs/after",
+        "qdeq train --resume runs/digits --set training.epochs=90   # more of it",
+        "qdeq train configs/digits.yaml --set training.init_from=runs/a --out runs/b",
         "qdeq train configs/digits.yaml --json | jq .test.accuracy",
     )
 )
