@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from qdeq._version import __version__
 from qdeq.errors import CheckpointError, TrainingError, printable
 from qdeq.training.machine import Machine
@@ -115,15 +117,7 @@ class RunSummary:
                     f"{path}: has format version {printable(str(version))}, and qdeq {__version__} reads "
                     f"{_WITHOUT_MACHINE} and {FORMAT_VERSION}\nUse the version of qdeq that trained the run."
                 )
-            if version == FORMAT_VERSION:
-                data["machine"] = Machine(**data["machine"])
-                data["start"] = None if data["start"] is None else Start(**data["start"])
-                data["continued"] = tuple(
-                    Continuation(**each | {"changes": {key: tuple(pair) for key, pair in each["changes"].items()}})
-                    for each in data["continued"]
-                )
-            for split in ("train", "validation", "test"):
-                data[split] = Metrics(**data[split])
-            return cls(**data.pop("time"), **data, folder=path.parent)
+            read: RunSummary = TypeAdapter(cls).validate_python({**data.pop("time"), **data, "folder": path.parent})
+            return read
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise CheckpointError(f"{path}: missing or damaged\nTrain the run to its end to have it.") from error

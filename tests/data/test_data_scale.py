@@ -81,7 +81,7 @@ def archive(folder, **arrays):
 
 def test_scales_within_one_file(tmp_path):
     images = RNG.integers(0, 256, (40, 6, 6), dtype=np.uint8)
-    with pytest.raises(DataError, match="a: the test images: image 0 .* far outside those of training"):
+    with pytest.raises(DataError, match=r"a: the test images: image 0 .* far outside those of training"):
         prepare(archive(tmp_path, images=images, test_images=images.astype(np.float32)), size=4, feature_map="pool")
     good = prepare(archive(tmp_path, images=images, test_images=images / 255), size=4, feature_map="pool")
     assert good.notes == ()

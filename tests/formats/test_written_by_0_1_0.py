@@ -1,7 +1,8 @@
 """What qdeq 0.1.0 wrote still opens, predicts, goes on, reports: run folders, checkpoints, circuits, ledgers.
 
-The files lie beside this one. ``finished`` and ``cut`` are runs on digits, ``cut`` ended after 3 of its 4 steps; ``bars``
-is one on ``bars.npz``, started in the folder that holds both. The ``.csv`` and ``.json`` files are what 0.1.0 said of them.
+The files lie beside this one. ``finished`` and ``cut`` are runs on digits, ``cut`` ended after 3 of its 4 steps;
+``bars`` is one on ``bars.npz``, started in the folder that holds both. The ``.csv`` and ``.json`` files are what 0.1.0
+said of them.
 """
 
 import csv

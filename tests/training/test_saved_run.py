@@ -122,7 +122,7 @@ def test_an_array_in_the_place_of_a_path_is_told_so_and_the_other_way_round(alon
         qdeq.load_run(alone).predict("one.png")
 
 
-# -- data are what they say ---------------------------------------------------------------------------------------------
+# -- data are what they say -------------------------------------------------------------------------------------------
 
 
 def save(folder, images, labels, name="bars.npz"):
@@ -211,7 +211,7 @@ def test_a_run_whose_data_moved_goes_on_and_one_whose_data_changed_does_not(proj
         resume(folder.path)
 
 
-# -- pixel scales -------------------------------------------------------------------------------------------------------
+# -- pixel scales -----------------------------------------------------------------------------------------------------
 
 
 def test_pixels_on_another_scale_are_refused_or_doubted(alone):
@@ -227,7 +227,7 @@ def test_pixels_on_another_scale_are_refused_or_doubted(alone):
     assert len(found.images) == 15
 
 
-# -- what is written ----------------------------------------------------------------------------------------------------
+# -- what is written --------------------------------------------------------------------------------------------------
 
 
 def test_a_runs_files_say_their_formats_and_the_threads_that_were_used(trained):

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
 from qdeq.backends.paid import PaidBackend
@@ -145,12 +144,9 @@ def _read_summary(run: RunMaterial, folder: RunFolder) -> None:
         run.missing["summary"] = f"The run is unfinished: {done:,} of {wanted:,} epochs so far, and no final figures."
         return
     try:
-        summary = RunSummary.read(folder.summary)
-        TypeAdapter(RunSummary).validate_python(asdict(summary), strict=False)
-    except (CheckpointError, ValidationError):
+        run.summary = RunSummary.read(folder.summary)
+    except CheckpointError:
         run.missing["summary"] = f"The final figures are missing: {folder.summary.name} is damaged."
-        return
-    run.summary = summary
 
 
 def _read_ledger(run: RunMaterial, folder: RunFolder) -> None:
