@@ -7,6 +7,7 @@ import torch
 from qdeq import load_dataset, prepare
 from qdeq.data import PixelScale
 from qdeq.data.scale import two_scales
+from qdeq.data.splits import digest_images
 from qdeq.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -102,3 +103,16 @@ def test_digests_are_those_of_raw_images_and_labels_whatever_the_features(tmp_pa
     touched[3, 2, 2] ^= 1
     other = prepare(archive(tmp_path, images=touched), size=4, feature_map="pool").digests
     assert sum(one.digests[name] != other[name] for name in one.digests) == 1
+
+
+def test_a_digest_tells_images_labels_shapes_and_types_apart():
+    labels = torch.arange(20) % 2
+    digests = [
+        digest_images(BYTES, labels),
+        digest_images(BYTES, 1 - labels),
+        digest_images(BYTES.flip(3), labels),
+        digest_images(BYTES.reshape(20, 1, 4, 9), labels),
+        digest_images(BYTES.float(), labels),
+    ]
+    assert len(set(digests)) == 5
+    assert digest_images(BYTES.clone(), labels.clone()) == digests[0]
