@@ -49,7 +49,7 @@ if TYPE_CHECKING:
         solve,
     )
     from qdeq.spec import ExperimentSpec, load_spec
-    from qdeq.training import RunSummary, evaluate_run, train
+    from qdeq.training import Predictions, RunSummary, SavedRun, evaluate_run, load_run, resume, train
 
 _MODULE_OF = {
     name: module
@@ -91,7 +91,15 @@ _MODULE_OF = {
             "solve",
         ),
         "qdeq.spec": ("ExperimentSpec", "load_spec"),
-        "qdeq.training": ("RunSummary", "evaluate_run", "train"),
+        "qdeq.training": (
+            "Predictions",
+            "RunSummary",
+            "SavedRun",
+            "evaluate_run",
+            "load_run",
+            "resume",
+            "train",
+        ),
     }.items()
     for name in names
 }
@@ -128,11 +136,13 @@ __all__ = [
     "PauliSum",
     "PhantomAdjoint",
     "Prediction",
+    "Predictions",
     "QDEQClassifier",
     "QdeqError",
     "QuantumFunction",
     "ReadoutError",
     "RunSummary",
+    "SavedRun",
     "ShotKey",
     "Solution",
     "Solver",
@@ -149,8 +159,10 @@ __all__ = [
     "get_backend",
     "get_solver",
     "load_dataset",
+    "load_run",
     "load_spec",
     "prepare",
+    "resume",
     "solve",
     "spending",
     "train",

@@ -78,6 +78,10 @@ class ConvergenceWarning(UserWarning):
     """A solve failed for some samples, whose best iterate is used."""
 
 
+class DataWarning(UserWarning):
+    """Images that look wrong, and may yet be meant."""
+
+
 def warn(message: str, category: type[Warning] = UserWarning) -> None:
     """Warn at the line of the caller that is neither this package's nor PyTorch's; at the outermost where all are."""
     level, frame = 1, sys._getframe(1)

@@ -16,8 +16,9 @@ from torch import nn
 
 from benchmarks.fuzz.mutations import JSON_RAW, Draw, Pairs, Raw, altered, as_tree, damaged, places, scalars, write
 from benchmarks.fuzz.target import Target
+from qdeq.data import FeatureMap, PixelScale
 from qdeq.spec import ExperimentSpec
-from qdeq.training import read_log
+from qdeq.training import Machine, RunRecord, read_log
 from qdeq.training.checkpoints import CheckpointInfo, load_checkpoint, model_tensors, save_checkpoint
 
 STATE = {"images": "0123", "best": None, "last": {"epoch": 1, "time": {"seconds": 0.0}}, "failed": {}, "solves": 3}
@@ -37,11 +38,27 @@ def _model() -> nn.Module:
     return nn.Linear(3, 2)
 
 
+@cache
+def sample_record() -> RunRecord:
+    """Return what a run knows of itself, without data."""
+    splits = ("train", "validation", "test")
+    return RunRecord(
+        identity=_spec().identity(),
+        class_names=("0", "1"),
+        feature_map=FeatureMap(size=4, kind="pool", mean=0.3, std=0.4),
+        pixels=PixelScale(integers=True, low=0.0, high=255.0, faintest=90.0),
+        data="digits",
+        sizes=dict.fromkeys(splits, 60),
+        digests=dict.fromkeys(splits, "ab" * 32),
+        machine=Machine.here(_spec()),
+    )
+
+
 def _sealed(info: CheckpointInfo, state: Any, tensors: dict[str, torch.Tensor]) -> bytes:
     """Return a checkpoint whose checksum is right, whatever is in it."""
     with tempfile.TemporaryDirectory(dir=MEMORY_DISK if MEMORY_DISK.is_dir() else None) as folder:
         path = Path(folder) / "x.safetensors"
-        save_checkpoint(path, tensors, info, state)
+        save_checkpoint(path, tensors, info, state, record=sample_record())
         return path.read_bytes()
 
 

@@ -59,6 +59,10 @@ Assignments = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change the experiment, e.g. training.epochs=5; may be repeated."),
 ]
+DataAssignments = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Name other data, e.g. data.dataset=mnist; may be repeated."),
+]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N.", autocompletion=completion.devices)]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, e.g. runs/digits.", show_default=False)]
 Checkpoint = Annotated[

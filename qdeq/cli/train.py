@@ -14,6 +14,7 @@ from qdeq.cli.app import (
     Assignments,
     Backend,
     Checkpoint,
+    DataAssignments,
     Device,
     Quiet,
     Run,
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
         "qdeq train configs/digits.yaml --set training.epochs=5 --out runs/short",
         "qdeq train configs/digits.yaml --solver anderson --set solver.memory=3",
         "qdeq train --resume runs/digits             # goes on after Ctrl-C",
+        "qdeq train --resume runs/digits --set training.epochs=90   # more of it",
+        "qdeq train configs/digits.yaml --set training.init_from=runs/a --out runs/b",
         "qdeq train configs/digits.yaml --json | jq .test.accuracy",
     )
 )
@@ -55,7 +58,8 @@ def train(
         typer.Option(
             metavar="RUN",
             help="Go on with the run in this folder from its last checkpoint. No CONFIG then, and of the other options "
-            "only --set budget.KEY=VALUE.",
+            "only --set: a budget, places of the data, threads; or training.epochs, schedule, learning_rate and clip, "
+            "with which a finished run goes on, too.",
             show_default=False,
         ),
     ] = None,
@@ -100,28 +104,32 @@ def train(
 def _go_on(run: Path, others: list[str], assignments: list[str], progress: Progress) -> RunSummary:
     from qdeq.training import resume
 
-    others += [f"--set {each}" for each in assignments if not each.startswith("budget.")]
     if others:
         raise TrainingError(
             f"{run}: a run goes on as it began, so {others[0]} does not go with --resume\n"
-            "Leave it out, or train anew with --out DIR. Only --set budget.KEY=VALUE goes with it."
+            "Leave it out, or train anew with --out DIR. Only --set goes with it."
         )
-    file = run / "spec.yaml"
-    budget = _changed_budget(run, assignments) if assignments else None
-    with named(file):
-        return resume(run, budget=budget, progress=progress)
+    budget, overrides = _parted(run, assignments)
+    with named(run / "spec.yaml"):
+        return resume(run, budget=budget, overrides=overrides, progress=progress)
 
 
-def _changed_budget(run: Path, assignments: list[str]) -> Budget | None:
-    from qdeq.spec import load_spec
+def _parted(run: Path, assignments: list[str]) -> tuple[Budget | None, list[str]]:
+    """Return the budget that assignments ask for, if they do, and the other assignments."""
+    from qdeq.training import RunFolder
 
-    began = load_spec(run / "spec.yaml")
+    of_budget = [each for each in assignments if each.startswith("budget.")]
+    others = [each for each in assignments if not each.startswith("budget.")]
+    if not of_budget:
+        return None, others
+    folder = RunFolder(run)
+    began = folder.load_spec()
     if began.budget is None:
         raise TrainingError(
             f"{run}: the run has no budget, as its backend {began.backend['name']!r} costs nothing\n"
-            f"Leave --set {printable(assignments[0])} out."
+            f"Leave --set {printable(of_budget[0])} out."
         )
-    return load_spec(run / "spec.yaml", assignments).budget
+    return folder.load_spec(of_budget).budget, others
 
 
 @app.command(
@@ -129,22 +137,37 @@ def _changed_budget(run: Path, assignments: list[str]) -> Budget | None:
     epilog=examples(
         "qdeq eval runs/digits",
         "qdeq eval runs/digits --checkpoint last",
+        "qdeq eval runs/bars --data new-bars.npz",
         "qdeq eval runs/digits --json | jq .test.accuracy",
     ),
 )
 def evaluate(
     run: Run,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="Evaluate on these data: an .npz file, or the folder (root) that the run's data set lies in now.",
+            show_default=False,
+        ),
+    ] = None,
+    assignments: DataAssignments = None,
     checkpoint: Checkpoint = "best",
     device: Device = None,
     as_json: AsJson = False,
 ) -> None:
-    """Evaluate a saved run on its validation and test images; nothing is written."""
+    """Evaluate a saved run on its validation and test images, or on data that are named; nothing is written.
+
+    Data that are not those of the run are refused unless they are named.
+    """
     from qdeq.reports.runs import evaluation_table
     from qdeq.training import evaluate_run
     from qdeq.training.environment import convergence_warnings_once
 
     with named(run / "spec.yaml"), convergence_warnings_once(lambda message: typer.echo(message, err=True)):
-        evaluation = evaluate_run(run, checkpoint=checkpoint, device=device)
+        evaluation = evaluate_run(
+            run, checkpoint=checkpoint, device=device, data=data, overrides=tuple(assignments or ())
+        )
     if as_json:
         typer.echo(evaluation.to_json())
     else:

@@ -10,6 +10,7 @@ A data set of your own is an ``.npz`` file (``{"name": "npz", "path": ...}``) or
 from qdeq.data.base import Dataset, Images, RawDataset
 from qdeq.data.features import FeatureMap, grayscale, pixel_statistics
 from qdeq.data.loading import load_dataset, make_dataset
+from qdeq.data.scale import PixelScale
 from qdeq.data.splits import FeatureSplits, Split, prepare
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "FeatureMap",
     "FeatureSplits",
     "Images",
+    "PixelScale",
     "RawDataset",
     "Split",
     "grayscale",

@@ -10,9 +10,11 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated, Any, BinaryIO
 
+import numpy as np
 from pydantic import AfterValidator
+from torch import Tensor
 
 from qdeq.errors import DataError, is_hidden, printable
 
@@ -34,6 +36,27 @@ def _check_path(path: Path) -> Path:
 
 DataPath = Annotated[Path, AfterValidator(_check_path)]
 """The type of an option that names a file or folder of images."""
+
+
+def as_path(value: Any, function: str, instead: str) -> Path:
+    """Return what a caller gave as a path.
+
+    Args:
+        value: A string or a path.
+        function: Who takes it.
+        instead: What to do with an array, a sentence.
+
+    Raises:
+        DataError: It is something else, such as an array.
+    """
+    if not isinstance(value, str | os.PathLike):
+        raise DataError(f"{function} takes a path, not {_described(value)}\n{instead}")
+    return Path(value)
+
+
+def _described(value: Any) -> str:
+    shape = f" of shape {list(value.shape)}" if isinstance(value, np.ndarray | Tensor) else ""
+    return f"{type(value).__name__}{shape}"
 
 
 def expanded(path: Path) -> Path:

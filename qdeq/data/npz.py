@@ -32,7 +32,9 @@ class NPZ:
     [0, 1]; booleans become 0 and 1. Labels are integers from 0 to 9999; their classes are named by their numbers.
     """
 
-    path: DataPath = Field(description="The .npz file; a relative path starts at the working directory.")
+    path: DataPath = Field(
+        description="The .npz file; a relative path starts at the folder of the experiment file, or of the sweep's."
+    )
 
     def load(self) -> RawDataset:
         """Read the file; pickled objects are refused.
@@ -70,7 +72,7 @@ def _read(path: Path) -> dict[str, np.ndarray[Any, Any]]:
             raise
         what = f"cannot be read as an .npz file ({printable(str(error))})"
         if isinstance(error, FileNotFoundError):
-            what = f"not found (looked for {path.absolute()}; a path is relative to where you run qdeq)"
+            what = f"not found (looked for {path.absolute()}; in a file a relative path starts at the file's folder)"
         remedy = "Check the path, or save the file anew with numpy.savez_compressed."
         raise DataError(f"{path}: {what}\n{remedy}") from error
 

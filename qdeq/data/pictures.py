@@ -8,14 +8,15 @@ import struct
 import warnings
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from qdeq.data.arrays import channels_first, pixels, read_array
+from qdeq.data.arrays import Array, channels_first, pixels, read_array
 from qdeq.data.base import MAX_SIDE, Images
-from qdeq.data.files import expanded, open_file
+from qdeq.data.files import as_path, expanded, open_file
 from qdeq.data.idx import read_idx
 from qdeq.errors import DataError, printable
 
@@ -42,7 +43,7 @@ def read_images(path: str | Path) -> Tensor:
     Raises:
         DataError: The file is missing, damaged, of another format, or a pixel of it is not finite.
     """
-    path = expanded(Path(path))
+    path = expanded(as_path(path, "read_images", "For an array take qdeq.data.pictures.array_images."))
     try:
         with open_file(path) as file:
             if (size := os.fstat(file.fileno()).st_size) > MAX_FILE_BYTES:
@@ -58,11 +59,39 @@ def read_images(path: str | Path) -> Tensor:
         images = _idx(path)
     else:
         raise DataError(f"{path}: is no image of a known format\nAllowed are {FORMATS}.")
+    return _checked(str(path), images)
+
+
+def array_images(array: Any, what: str = "the array") -> Tensor:
+    """Return an array of one image ``[H, W]``, or of several as in an ``.npz`` data set, as :func:`read_images` does.
+
+    Args:
+        array: Of NumPy or PyTorch, or nested lists; integers in 0..255, floating-point numbers or booleans.
+        what: It is called so in messages.
+
+    Returns:
+        [N, C, H, W], uint8 in 0..255 or float32, C = 1 or 3.
+
+    Raises:
+        DataError: It has another shape, it cannot be told which axis holds channels, or a pixel cannot be used.
+    """
+    if isinstance(array, str | os.PathLike):
+        raise DataError(
+            f"{array!r} is a path, not an array of images\nRead the file with qdeq.data.pictures.read_images."
+        )
     try:
-        # the checks of a data set; there are no labels here
+        values = array.detach().cpu().numpy() if isinstance(array, Tensor) else np.asarray(array)
+    except (ValueError, TypeError) as error:  # nested lists of different lengths; a type that NumPy lacks
+        raise DataError(f"{what} cannot be read as numbers ({printable(str(error))})") from error
+    return _checked(what, _stacked(what, values))
+
+
+def _checked(what: str, images: Tensor) -> Tensor:
+    """Return the images if they pass the checks of a data set; there are no labels here."""
+    try:
         return Images(images=images, labels=torch.zeros(len(images), dtype=torch.int64), class_names=("",)).images
     except DataError as error:
-        raise DataError(f"{path}: {error}") from error
+        raise DataError(f"{what}: {error}") from error
 
 
 def _picture(path: Path) -> Tensor:
@@ -100,16 +129,19 @@ def _array(path: Path, size: int) -> Tensor:
             content = file.read(size)
     except OSError as error:
         raise _unreadable(path, error) from error
-    array = read_array(f"{path}: the array", lambda: io.BytesIO(content), size)
+    return _stacked(f"{path}: the array", read_array(f"{path}: the array", lambda: io.BytesIO(content), size))
+
+
+def _stacked(what: str, array: Array) -> Tensor:
+    """Return one image or several as [N, C, H, W]."""
     if array.ndim == 2:
         array = array[None]
     elif array.ndim == 3 and array.shape[2] in (1, 3):
         raise DataError(
-            f"{path}: the shape {list(array.shape)} may be one image with channels, or several narrow ones\n"
-            "Save one image as [1, H, W, C], several as [N, H, W]."
+            f"{what}: the shape {list(array.shape)} may be one image with channels, or several narrow ones\n"
+            "Give one image as [1, H, W, C], several as [N, H, W]."
         )
-    values = pixels(f"{path}: image ", channels_first(f"{path}: the array", array))
-    return torch.from_numpy(np.ascontiguousarray(values))
+    return torch.from_numpy(np.ascontiguousarray(pixels(what, channels_first(what, array))))
 
 
 def _idx(path: Path) -> Tensor:

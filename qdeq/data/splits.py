@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from qdeq.data.base import Images, RawDataset
 from qdeq.data.features import FeatureMap, FeatureMapKind, pixel_statistics
+from qdeq.data.scale import PixelScale, two_scales
 from qdeq.errors import DataError
 
 IntArray = np.ndarray[Any, np.dtype[np.int64]]
@@ -34,9 +36,13 @@ class FeatureSplits:
         test: For the report alone.
         class_names: K names; label k is ``class_names[k]``.
         name: The data set's name; it tells a sample from the whole.
-        normalisation: Mean and standard deviation by which the grey values were normalised.
+        feature_map: How images became features, with the mean and standard deviation that normalise grey values.
+        pixels: The raw values of the training images.
+        digests: SHA-256 of each split's raw images and labels, by ``train``, ``validation`` and ``test``: the same on
+            every machine, wherever the files lie.
         test_images: ``[N]``, int64: which images the test ones are, by their positions in the data set's official test
             split; where it has none, in its training images.
+        notes: What looks wrong with the images and may yet be meant, a line each.
     """
 
     train: Split
@@ -44,8 +50,21 @@ class FeatureSplits:
     test: Split
     class_names: tuple[str, ...]
     name: str
-    normalisation: tuple[float, float]
+    feature_map: FeatureMap
+    pixels: PixelScale
+    digests: Mapping[str, str]
     test_images: Tensor
+    notes: tuple[str, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Split, Split, Split]:
+        """Training, validation and test."""
+        return self.train, self.validation, self.test
+
+    @property
+    def normalisation(self) -> tuple[float, float]:
+        """Mean and standard deviation by which the grey values were normalised."""
+        return self.feature_map.mean, self.feature_map.std
 
 
 def prepare(
@@ -99,18 +118,47 @@ def prepare(
     if limit is not None:
         train = _balanced(train, labels, limit, len(names))
 
-    train_images, validation_images = (raw.train.images[rows[part]] for part in (train, validation))
-    mean, std = pixel_statistics(train_images) if normalise == "train" else normalise
+    images = {
+        "train": raw.train.images[rows[train]],
+        "validation": raw.train.images[rows[validation]],
+        "test": tested.images[test_rows],
+    }
+    targets = {"train": labels[train], "validation": labels[validation], "test": test_labels}
+    pixels, notes = _check_scales(raw, images)
+    mean, std = pixel_statistics(images["train"]) if normalise == "train" else normalise
     features = _feature_map(size, feature_map, (mean, std))
     return FeatureSplits(
-        train=Split(features(train_images), labels[train]),
-        validation=Split(features(validation_images), labels[validation]),
-        test=Split(features(tested.images[test_rows]), test_labels),
+        **{name: Split(features(part), targets[name]) for name, part in images.items()},
         class_names=names,
         name=raw.name,
-        normalisation=(mean, std),
+        feature_map=features,
+        pixels=pixels,
+        digests={name: digest_images(part, targets[name]) for name, part in images.items()},
         test_images=test_rows,
+        notes=notes,
     )
+
+
+def digest_images(images: Tensor, labels: Tensor) -> str:
+    """Return the SHA-256 of images and labels: of types, shapes and bytes, in hexadecimal."""
+    total = hashlib.sha256()
+    for tensor in (images, labels):
+        total.update(f"{tensor.dtype} {list(tensor.shape)}\n".encode())
+        total.update(tensor.contiguous().flatten().view(torch.uint8).numpy().data)
+    return total.hexdigest()
+
+
+def _check_scales(raw: RawDataset, images: Mapping[str, Tensor]) -> tuple[PixelScale, tuple[str, ...]]:
+    """Return the training images' scale, and what looks wrong with it or with the other splits' scales."""
+    pixels = PixelScale.of(images["train"])
+    doubts = {"train": two_scales(images["train"])}
+    for split in ("validation", "test"):
+        refusal = pixels.refusal(images[split])
+        if refusal and split == "test" and raw.test is not None:
+            raise DataError(f"{raw.name}: the test images: {refusal}")
+        # cut off from the training images, a part of them is on the same scale: an image may be an outlier
+        doubts[split] = refusal.partition("\n")[0] if refusal else pixels.doubt(images[split])
+    return pixels, tuple(f"{raw.name}: {split} images: {doubt}" for split, doubt in doubts.items() if doubt)
 
 
 def _feature_map(size: int, kind: FeatureMapKind, normalisation: tuple[float, float]) -> FeatureMap:

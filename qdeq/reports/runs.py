@@ -14,8 +14,8 @@ from qdeq.solvers import Status
 from qdeq.training.folder import RunFolder
 
 if TYPE_CHECKING:
-    from qdeq.training.evaluate import RunEvaluation
     from qdeq.training.metrics import Metrics
+    from qdeq.training.run_evaluation import RunEvaluation
     from qdeq.training.summary import RunSummary
 
 
@@ -33,12 +33,20 @@ def summary_table(summary: RunSummary) -> RenderableType:
     }
     if not summary.solves:
         facts["failed solves"] = "not tested for (direct layers, or a fixed number of steps)"
+    if summary.machine is not None:
+        facts["machine"] = str(summary.machine)
+    if summary.start is not None:
+        facts["started from"] = str(summary.start)
+    if summary.continued:
+        facts["continued"] = "; ".join(map(str, summary.continued))
     if summary.adjoint_failed:
         facts["failed solves"] += f", and {summary.adjoint_failed:,} backward"
     folder = RunFolder(summary.folder)
     paths = (folder.checkpoint("best"), folder.checkpoint("last"), folder.metrics, folder.summary, folder.curves)
     return Group(
-        _metrics_table(f"{summary.name}, seed {summary.seed}", summary.validation, summary.test),
+        _metrics_table(
+            f"{summary.name}, seed {summary.seed}", {"validation": summary.validation, "test": summary.test}
+        ),
         _facts(facts),
         *_explain(summary.failed, *_endings(summary.validation, summary.test)),
         Text("files:"),
@@ -49,23 +57,35 @@ def summary_table(summary: RunSummary) -> RenderableType:
 def evaluation_table(evaluation: RunEvaluation) -> RenderableType:
     """Return the figures of a saved run that was evaluated again."""
     info = evaluation.checkpoint.info
+    splits = {"validation": evaluation.validation, "test": evaluation.test}
+    known = {name: split for name, split in splits.items() if split is not None}
     return Group(
-        _metrics_table(evaluation.spec.name, evaluation.validation, evaluation.test),
-        _facts({"checkpoint": f"{evaluation.checkpoint.path.stem}: epoch {info.epoch}, step {info.step}"}),
-        *_explain(*_endings(evaluation.validation, evaluation.test)),
+        _metrics_table(evaluation.spec.name, known),
+        _facts(
+            {
+                "checkpoint": f"{evaluation.checkpoint.path.stem}: epoch {info.epoch}, step {info.step}",
+                "data": evaluation.data + _WHOSE[evaluation.own],
+            }
+        ),
+        *_explain(*_endings(*known.values())),
         Text(f"file: {evaluation.checkpoint.path}", no_wrap=True, overflow="ignore"),
     )
 
 
+_WHOSE = {
+    True: "",
+    False: " (other data than the run was trained on)",
+    None: " (the run, of qdeq 0.1.0, does not say whether it was trained on these)",
+}
 _PLACES = {"process_mib": "process", "device_mib": "tensors on the GPU"}
 
 
-def _metrics_table(title: str, validation: Metrics, test: Metrics) -> Table:
+def _metrics_table(title: str, splits: Mapping[str, Metrics]) -> Table:
     table = plain_table(title)
     table.add_column("")
-    for split in ("validation", "test"):
+    for split in splits:
         table.add_column(split, justify="right")
-    both = (validation, test)
+    both = tuple(splits.values())
     table.add_row("accuracy", *(percent(split.accuracy) for split in both), style="bold")
     table.add_row("loss", *(number(split.loss) for split in both))
     table.add_row("residual, mean", *(residual(split, split.residual_mean) for split in both))

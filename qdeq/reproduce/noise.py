@@ -26,7 +26,7 @@ from qdeq.solvers import Status
 from qdeq.spec import ExperimentSpec
 from qdeq.training.environment import cpu_threads
 from qdeq.training.evaluate import BATCH, shot_key
-from qdeq.training.saved import LoadedRun, load_run
+from qdeq.training.saved import SavedRun, load_run
 
 FIXED_STEPS = 5
 """Of the second way in which an equilibrium is evaluated."""
@@ -56,7 +56,7 @@ def study_noise(trained: Reproduction, note: Callable[[str], None] = lambda mess
 
 
 def measure_run(
-    run: LoadedRun, row: str, rates: Sequence[float], shots: Sequence[int], images: int
+    run: SavedRun, row: str, rates: Sequence[float], shots: Sequence[int], images: int
 ) -> list[Measurement]:
     """Evaluate one trained run at every level; an equilibrium by its own solver, and by a fixed number of its steps.
 
@@ -112,7 +112,7 @@ class _Outcome:
     failed: Tensor | None
 
 
-def _predict(run: LoadedRun, spec: ExperimentSpec, split: Split) -> _Outcome:
+def _predict(run: SavedRun, spec: ExperimentSpec, split: Split) -> _Outcome:
     """Classify the images as the spec's circuit does, with the run's weights."""
     model, meant, own = (_model(run, each) for each in (spec, spec.model_copy(update={"shots": None}), run.spec))
     parts = []
@@ -144,8 +144,8 @@ def _predict(run: LoadedRun, spec: ExperimentSpec, split: Split) -> _Outcome:
     return _join(parts)
 
 
-def _model(run: LoadedRun, spec: ExperimentSpec) -> Any:
-    model = build_model(spec, len(run.splits.class_names))
+def _model(run: SavedRun, spec: ExperimentSpec) -> Any:
+    model = build_model(spec, len(run.class_names))
     run.checkpoint.restore(model)
     if model.equilibrium.on_failure == "raise":
         model.equilibrium.on_failure = "warn"
@@ -167,7 +167,7 @@ def _join(parts: Sequence[_Outcome]) -> _Outcome:
 
 
 def _measured(
-    run: LoadedRun, row: str, kind: Kind, level: float | None, found: _Outcome, exact: _Outcome
+    run: SavedRun, row: str, kind: Kind, level: float | None, found: _Outcome, exact: _Outcome
 ) -> Measurement:
     def mean(values: Tensor | None) -> float | None:
         if values is None:

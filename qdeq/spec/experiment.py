@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import yaml
@@ -14,10 +15,11 @@ from qdeq.billing.budget import Budget
 from qdeq.noise import NoiseModel
 from qdeq.solvers import CompositeSolver, get_solver
 from qdeq.spec.fields import Count, Positive, Section, adjoint_options, resolved
+from qdeq.spec.places import without_places
 from qdeq.spec.sections import DataSpec, ModelSpec, TrainingSpec
 from qdeq.spec.solver import SolverSpec
 
-_ASIDE = (  # options of training that no figure of the run depends on
+ASIDE = (  # options of training that no figure of the run depends on
     "device",
     "threads",
     "tensorboard",
@@ -94,11 +96,32 @@ class ExperimentSpec(Section):
         """Return the spec with every default written out."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
 
-    @property
-    def content_hash(self) -> str:
-        """SHA-256 of the resolved spec, in hexadecimal, without what does not change the experiment: device, ..."""
+    def identity(self) -> dict[str, Any]:
+        """Return the resolved spec, as JSON has it, without what changes no figure: device, budget and the like."""
         data = self.model_dump(mode="json")
-        for where in _ASIDE:
+        for where in ASIDE:
             del data["training"][where]
         del data["budget"]
-        return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+        return data
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 of :meth:`identity`, in hexadecimal, without places: where files lie is no part of an experiment."""
+        return hashlib.sha256(json.dumps(without_places(self.identity()), sort_keys=True).encode()).hexdigest()
+
+    def differences(self, other: ExperimentSpec) -> dict[str, tuple[Any, Any]]:
+        """Return the keys in which another experiment differs, with both values; places count for nothing.
+
+        Args:
+            other: The other one.
+        """
+        mine, others = (_flat(without_places(spec.identity())) for spec in (self, other))
+        return {key: (mine.get(key), others.get(key)) for key in {**mine, **others} if mine.get(key) != others.get(key)}
+
+
+def _flat(data: Mapping[str, Any], head: str = "") -> dict[str, Any]:
+    """Return what mappings within mappings hold, by keys with dots."""
+    found: dict[str, Any] = {}
+    for key, value in data.items():
+        found |= _flat(value, f"{head}{key}.") if isinstance(value, Mapping) else {f"{head}{key}": value}
+    return found

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from qdeq.errors import SpecError
 from qdeq.spec.experiment import ExperimentSpec
 from qdeq.spec.messages import explain, origin
+from qdeq.spec.places import anchor
 from qdeq.spec.text import assign, parse_yaml
 
 MAX_FILE_BYTES = 1 << 17
@@ -19,22 +20,30 @@ MAX_FILE_BYTES = 1 << 17
 
 
 def load_spec(
-    path: str | Path, overrides: Sequence[str] = (), *, typed: Mapping[str, str] | None = None
+    path: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    typed: Mapping[str, str] | None = None,
+    base: Path | None = None,
 ) -> ExperimentSpec:
     """Read an experiment file.
 
     Args:
-        path: A YAML file.
-        overrides: Assignments ``"a.b=value"``, the value in YAML, applied in order.
+        path: A YAML file; the relative paths in it start at its folder.
+        overrides: Assignments ``"a.b=value"``, the value in YAML, applied in order; their relative paths start at the
+            working directory.
         typed: What the user typed for an override, where that was not ``--set``; for messages.
+        base: Where the relative paths in the file start, if not at its folder.
 
     Raises:
         SpecError: The file cannot be read, or does not describe an experiment.
     """
     data = read_yaml(path)
     _check_mapping(data, str(Path(path)))
+    anchor(data, base or Path(path).absolute().parent)
     for override in overrides:
         assign(data, override)
+    anchor(data, Path.cwd())
     return parse_spec(data, str(Path(path)), overrides, typed=typed)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from qdeq.data import make_dataset
+from qdeq.data.files import DataPath
 from qdeq.spec.fields import Count, Flag, Positive, Section, resolved
 
 
@@ -125,10 +126,18 @@ class TrainingSpec(Section):
         "cpu", description="Where it runs: cpu, cuda or cuda:N."
     )
     threads: Positive | None = Field(
-        None, le=1024, description="CPU threads; null for one up to 6 qubits, and PyTorch's own choice beyond."
+        None,
+        le=1024,
+        description="CPU threads; null for one up to 6 qubits, and PyTorch's own choice beyond. A run keeps the number "
+        "that was used: the last digits depend on it.",
     )
     precision: Literal["float32", "float64"] = Field(
         "float32", description="Floating-point type of model and simulation."
+    )
+    init_from: DataPath | None = Field(
+        None,
+        description="Start from the weights of this run (its best checkpoint) or checkpoint; a relative path starts "
+        "at the experiment file's folder. null for random ones.",
     )
     tensorboard: Flag = Field(False, description="Also write TensorBoard files (needs the extra).")
     checkpoint_steps: Positive | None = Field(

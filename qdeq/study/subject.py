@@ -12,9 +12,10 @@ from torch import Tensor
 from qdeq.builders import build_data, build_model
 from qdeq.errors import DataError, SpecError
 from qdeq.models import QDEQClassifier
-from qdeq.spec import ExperimentSpec, load_spec
+from qdeq.spec import ExperimentSpec
 from qdeq.training.environment import check_device
 from qdeq.training.folder import RunFolder
+from qdeq.training.record import RunRecord
 
 USUAL_SAMPLES = 256
 """Samples of a study that names no number, where there are so many."""
@@ -75,12 +76,13 @@ class Subject:
         Raises:
             CheckpointError: There is no run or no such checkpoint, or it is damaged or of another experiment.
             SpecError: The run's spec is damaged, or an assignment is wrong or concerns the model.
+            DataError: The data are not those that the run was trained on, and no others were named.
         """
         folder = RunFolder(Path(run))
         trained = folder.load_spec()
         saved = folder.load(checkpoint)
-        saved.check_spec(trained)
-        spec = load_spec(folder.spec, overrides)
+        folder.check_spec(saved, trained)
+        spec = folder.load_spec(overrides)
         if spec.model != trained.model or spec.data.classes != trained.data.classes:
             raise SpecError(
                 f"{folder.path}: its weights belong to the model and the classes that it was trained with\n"
@@ -88,7 +90,15 @@ class Subject:
             )
 
         weights = f"epoch {saved.info.epoch} of {folder.path.name}"
-        return cls._of(spec, samples, weights, saved.restore, saved_in=trained.training.precision)
+        own_data = spec.data == trained.data  # else others were asked for
+        return cls._of(
+            spec,
+            samples,
+            weights,
+            saved.restore,
+            saved_in=trained.training.precision,
+            record=saved.record if own_data else None,
+        )
 
     @classmethod
     def _of(
@@ -98,11 +108,14 @@ class Subject:
         weights: str,
         restore: Callable[[QDEQClassifier], None],
         saved_in: str | None = None,
+        record: RunRecord | None = None,
     ) -> Subject:
         if spec.shots is not None:
             raise SpecError(f"shots: {spec.shots}: a study of solvers needs exact expectations; --set shots=null")
         check_device(spec.training.device)
         splits = build_data(spec)
+        if record is not None:
+            record.check(splits)
         features = splits.test.features[: samples or USUAL_SAMPLES]
         if samples is not None and len(features) < samples:
             raise DataError(f"{samples} samples: there are {len(features)} test images of {splits.name}")

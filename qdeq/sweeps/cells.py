@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import math
 import re
@@ -15,6 +16,7 @@ from typing import Any
 
 from qdeq.errors import QdeqError, SpecError, did_you_mean, summed_up
 from qdeq.spec import ExperimentSpec, parse_spec, put, read_yaml
+from qdeq.spec.places import anchor, places
 from qdeq.sweeps.spec import SweepSpec, load_sweep_spec
 
 MAX_CELLS = 10_000
@@ -40,9 +42,12 @@ class Cell:
 
     @cached_property
     def name(self) -> str:
-        """Name of its folder: what a person can read, and the first digits of the spec's content hash."""
+        """Name of its folder: what a person can read, and first digits of a hash of the spec, places included."""
         readable = re.sub(r"[^A-Za-z0-9._=-]+", "-", self.variant).strip("-")[:60]
-        return f"{readable}-seed{self.seed}-{self.spec.content_hash[:12]}"
+        digest = self.spec.content_hash
+        if where := places(self.spec.model_dump(mode="json")):  # cells may differ in their files alone
+            digest = hashlib.sha256(json.dumps([digest, where], sort_keys=True).encode()).hexdigest()
+        return f"{readable}-seed{self.seed}-{digest[:12]}"
 
     def __str__(self) -> str:
         return f"{self.variant}, seed {self.seed}"
@@ -83,21 +88,22 @@ def load_sweep(path: str | Path) -> Sweep:
     """
     path = Path(path)
     spec = load_sweep_spec(path)
-    if isinstance(spec.base, dict):
-        return expand(spec, spec.base, str(path))
-    base = read_yaml(path.parent / spec.base)
+    file = path if isinstance(spec.base, dict) else path.parent / spec.base
+    base = copy.deepcopy(spec.base) if isinstance(spec.base, dict) else read_yaml(file)
     if not isinstance(base, dict):
-        raise SpecError(f"{path.parent / spec.base}: expected a mapping, as an experiment file has")
-    return expand(spec, base, str(path))
+        raise SpecError(f"{file}: expected a mapping, as an experiment file has")
+    anchor(base, file.absolute().parent)
+    return expand(spec, base, str(path), path.absolute().parent)
 
 
-def expand(spec: SweepSpec, base: dict[str, Any], source: str) -> Sweep:
+def expand(spec: SweepSpec, base: dict[str, Any], source: str, folder: Path | None = None) -> Sweep:
     """Return the cells of a sweep.
 
     Args:
         spec: The sweep.
         base: The parsed experiment that all cells start from; it is left as it is.
         source: Names the sweep in messages.
+        folder: Where relative paths in its variants start; the working directory by default.
 
     Raises:
         SpecError: See :func:`load_sweep`.
@@ -106,7 +112,7 @@ def expand(spec: SweepSpec, base: dict[str, Any], source: str) -> Sweep:
     if number > MAX_CELLS:
         raise SpecError(f"{source}: {number:,} cells, and at most {MAX_CELLS:,} are allowed; split the sweep")
     variants = _variants(spec, source)
-    specs = _experiments(variants, spec, base, source)
+    specs = _experiments(variants, spec, base, source, folder or Path.cwd())
     cells = [Cell(name, seed, specs[name].model_copy(update={"seed": seed})) for seed in spec.seeds for name in specs]
     _each_once(cells, source)
     return Sweep(spec, source, tuple(specs), tuple(cells), tuple(_pairs(spec, variants, source)))
@@ -128,7 +134,7 @@ def _variants(spec: SweepSpec, source: str) -> list[_Variant]:
 
 
 def _experiments(
-    variants: Sequence[_Variant], spec: SweepSpec, base: dict[str, Any], source: str
+    variants: Sequence[_Variant], spec: SweepSpec, base: dict[str, Any], source: str, folder: Path
 ) -> dict[str, ExperimentSpec]:
     """Return every variant's experiment, by the variant's name; what is wrong with any of them is told together."""
     specs: dict[str, ExperimentSpec] = {}
@@ -139,6 +145,7 @@ def _experiments(
             data = copy.deepcopy(base)
             for key, value in {**spec.fixed, **variant.changes, "seed": spec.seeds[0]}.items():
                 put(data, key, copy.deepcopy(value), where)
+            anchor(data, folder)
             specs[variant.name] = parse_spec(data, where)
         except SpecError as error:
             wrong[where] = SpecError(str(error).removeprefix(f"{where}: "))

@@ -42,6 +42,8 @@ def announce(
     progress.started(plan)
     sizes = (len(split.labels) for split in (splits.train, splits.validation, splits.test))
     progress.noted(f"data: {splits.name}, {' + '.join(f'{size:,}' for size in sizes)} images")
+    for note in splits.notes:
+        progress.noted(f"warning: {note}")
     if options.batch_size > (images := len(splits.train.labels)):
         progress.noted(f"training.batch_size is {options.batch_size:,}: a batch is all {images:,} training images")
     if team.size > 1:

@@ -1,6 +1,9 @@
 """Checkpoints: one safetensors file with the tensors, and one JSON object in its header that says what they are.
 
-A checkpoint of the weights alone (``best``) can be evaluated; one with a state beside them can be resumed too.
+Its header has the run's record, so that the file is enough to predict with. A checkpoint of the weights alone
+(``best``) can be evaluated; one with a state beside them can be resumed too.
+
+Formats: 3 has the record; 2, that of qdeq 0.1.0, has none, and needs the spec.yaml of its folder and the data.
 """
 
 from __future__ import annotations
@@ -21,8 +24,10 @@ from torch import Tensor, nn
 from qdeq._version import __version__
 from qdeq.errors import CheckpointError, printable
 from qdeq.spec import ExperimentSpec
+from qdeq.training.record import RunRecord
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+_WITHOUT_RECORD = 2
 # One key, because the order in which safetensors writes several is random: equal runs have equal files.
 _HEADER = "qdeq"
 MODEL = "model."
@@ -37,7 +42,7 @@ class CheckpointInfo:
         step: Training steps done.
         epoch: Epochs finished.
         validation_loss: After that epoch; None if it was not measured.
-        spec_hash: ``ExperimentSpec.content_hash`` of the run.
+        spec_hash: ``ExperimentSpec.content_hash`` of the run, by the version that wrote it.
         digest: SHA-256 over the header and over names, types, shapes and bytes of the tensors.
         qdeq_version: The version that wrote it.
         format_version: Of this layout.
@@ -69,23 +74,34 @@ class Checkpoint:
         info: Its header.
         tensors: By name; the model's begin with :data:`MODEL`.
         state: What else a run needs to go on from here (see :mod:`qdeq.training.state`); None for weights alone.
+        record: What the run knows of itself; None in what qdeq 0.1.0 wrote.
     """
 
     path: Path
     info: CheckpointInfo
     tensors: Mapping[str, Tensor]
     state: Mapping[str, Any] | None = None
+    record: RunRecord | None = None
 
-    def check_spec(self, spec: ExperimentSpec) -> None:
+    def check_spec(self, spec: ExperimentSpec, hash_0_1_0: str | None = None) -> None:
         """Refuse another experiment's checkpoint.
+
+        Args:
+            spec: The experiment.
+            hash_0_1_0: The hash that qdeq 0.1.0 gave it, for checkpoints without a record.
 
         Raises:
             CheckpointError: It was trained from another spec.
         """
-        if self.info.spec_hash != spec.content_hash:
+        if self.record is None:
+            same, what = self.info.spec_hash == hash_0_1_0, f"spec {printable(self.info.spec_hash[:12])}"
+        else:
+            changed = self.record.spec.differences(spec)
+            same, what = not changed, ", ".join(f"{key}: {was}, not {now}" for key, (was, now) in changed.items())
+        if not same:
             raise CheckpointError(
-                f"{self.path}: belongs to another experiment (spec {printable(self.info.spec_hash[:12])}, "
-                f"not {spec.content_hash[:12]})\nUse the spec.yaml that was saved with it, unchanged, or train again."
+                f"{self.path}: belongs to another experiment ({printable(what)})\n"
+                "Use the spec.yaml that was saved with it, unchanged, or train again."
             )
 
     def restore(self, model: nn.Module) -> None:
@@ -115,7 +131,12 @@ def model_tensors(model: nn.Module) -> dict[str, Tensor]:
 
 
 def save_checkpoint(
-    path: Path, tensors: Mapping[str, Tensor], info: CheckpointInfo, state: Mapping[str, Any] | None = None
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    info: CheckpointInfo,
+    state: Mapping[str, Any] | None = None,
+    *,
+    record: RunRecord,
 ) -> None:
     """Write a checkpoint; a reader sees the old file or the new one, whole.
 
@@ -124,11 +145,12 @@ def save_checkpoint(
         tensors: On the host; see :func:`model_tensors`.
         info: The header; the digest is filled in.
         state: What else a run needs to go on, as JSON has it.
+        record: What the run knows of itself.
 
     Raises:
         CheckpointError: The file cannot be written.
     """
-    header = asdict(info) | {"state": state}
+    header = asdict(info) | {"record": record.to_dict(), "state": state}
     header["digest"] = _digest(header, tensors)
     content = save(dict(tensors), {_HEADER: json.dumps(header, allow_nan=False)})
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
@@ -175,18 +197,21 @@ def load_checkpoint(path: Path) -> Checkpoint:
     try:
         data = json.loads(header)
         version = data["format_version"]
-        if version != FORMAT_VERSION:
+        if version not in (_WITHOUT_RECORD, FORMAT_VERSION):
             raise CheckpointError(
-                f"{path}: has format version {printable(str(version))}, and qdeq {__version__} reads {FORMAT_VERSION}\n"
+                f"{path}: has format version {printable(str(version))}, and qdeq {__version__} reads "
+                f"{_WITHOUT_RECORD} and {FORMAT_VERSION}\n"
                 f"Use qdeq {printable(str(data.get('qdeq_version', '')))}, which wrote it, or train again."
             )
+        whole = dict(data)
         state = data.pop("state")
+        record = RunRecord.from_dict(data.pop("record")) if version == FORMAT_VERSION else None
         info = CheckpointInfo(**data)
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise _damaged(path, "its header cannot be read") from error
-    if info.digest != _digest(data | {"state": state}, tensors):
+    if info.digest != _digest(whole, tensors):
         raise _damaged(path, "its content does not have the checksum in its header")
-    return Checkpoint(path, info, tensors, state)
+    return Checkpoint(path, info, tensors, state, record)
 
 
 def _damaged(path: Path, why: str) -> CheckpointError:

@@ -15,7 +15,7 @@ import torch
 
 from qdeq.backends.analysis import analyse
 from qdeq.backends.torch import TorchBackend
-from qdeq.errors import ConvergenceWarning, TrainingError, plural
+from qdeq.errors import ConvergenceWarning, DataWarning, TrainingError, plural
 
 if TYPE_CHECKING:
     from qdeq.models import QDEQClassifier
@@ -88,6 +88,12 @@ SMALL_REGISTER = 6
 """Up to this many qubits all products are so small that sharing them between threads costs more than it saves."""
 
 
+def with_threads(spec: ExperimentSpec) -> ExperimentSpec:
+    """Return the experiment with its number of CPU threads settled, as :func:`cpu_threads` would settle it here."""
+    threads = spec.training.threads or (1 if spec.model.qubits <= SMALL_REGISTER else torch.get_num_threads())
+    return spec.model_copy(update={"training": spec.training.model_copy(update={"threads": threads})})
+
+
 @contextmanager
 def cpu_threads(threads: int | None, qubits: int) -> Iterator[None]:
     """Set PyTorch's CPU threads for the block: as asked for; else one for a small register, or PyTorch's choice."""
@@ -125,12 +131,17 @@ def peak_memory(device: torch.device) -> dict[str, float]:
 
 @contextmanager
 def convergence_warnings_once(note: Callable[[str], None]) -> Iterator[None]:
-    """Show the first :class:`ConvergenceWarning` as one line by ``note`` and drop the rest, which the metrics count."""
+    """Show the first :class:`ConvergenceWarning` as one line by ``note`` and drop the rest, which the metrics count.
+
+    Each :class:`DataWarning` is a line of its own.
+    """
     shown = False
 
     def show(message: Warning | str, category: type[Warning], *args: Any, **options: Any) -> None:
         nonlocal shown
-        if not issubclass(category, ConvergenceWarning):
+        if issubclass(category, DataWarning):
+            note(f"warning: {message}")
+        elif not issubclass(category, ConvergenceWarning):
             original(message, category, *args, **options)
         elif not shown:
             shown = True
@@ -139,6 +150,7 @@ def convergence_warnings_once(note: Callable[[str], None]) -> Iterator[None]:
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", ConvergenceWarning)
+        warnings.simplefilter("always", DataWarning)
         original = warnings.showwarning
         warnings.showwarning = show
         yield

@@ -1,10 +1,7 @@
-"""Evaluation: a split through a model, and a saved run's validation and test split again."""
+"""Evaluation: a split through a model."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,10 +12,8 @@ from qdeq.backends import ShotKey
 from qdeq.data import Split
 from qdeq.seeds import derive_seed
 from qdeq.spec import ExperimentSpec
-from qdeq.training.checkpoints import Checkpoint
 from qdeq.training.diagnostics import diagnose
 from qdeq.training.metrics import Metrics, Outcomes
-from qdeq.training.saved import json_head, load_run
 from qdeq.training.team import ALONE, Team
 
 if TYPE_CHECKING:
@@ -26,25 +21,6 @@ if TYPE_CHECKING:
 
 BATCH = 256
 """Images evaluated together; it has to be the same in training and later for figures equal to the last digit."""
-
-
-@dataclass(frozen=True, eq=False)
-class RunEvaluation:
-    """A saved run, evaluated again."""
-
-    spec: ExperimentSpec
-    checkpoint: Checkpoint
-    validation: Metrics
-    test: Metrics
-
-    def to_json(self) -> str:
-        """Return the figures as JSON, under the names of :class:`~qdeq.training.metrics.Metrics`."""
-        data = {
-            **json_head(self.spec, self.checkpoint),
-            "validation": asdict(self.validation),
-            "test": asdict(self.test),
-        }
-        return json.dumps(data, indent=2, allow_nan=False)
 
 
 def shot_key(spec: ExperimentSpec, purpose: str, step: int, samples: Tensor) -> ShotKey | None:
@@ -86,20 +62,3 @@ def evaluate(model: QDEQClassifier, split: Split, spec: ExperimentSpec, team: Te
     finally:
         model.train(was_training)
     return Outcomes.join(parts).metrics()
-
-
-def evaluate_run(path: str | Path, *, checkpoint: str = "best", device: str | None = None) -> RunEvaluation:
-    """Evaluate a saved run on its validation and test split.
-
-    Args:
-        path: The output folder of a run.
-        checkpoint: ``"best"`` (lowest validation loss) or ``"last"``.
-        device: Another device than the one it was trained on.
-
-    Raises:
-        QdeqError: As :func:`~qdeq.training.saved.load_run`.
-    """
-    run = load_run(path, checkpoint=checkpoint, device=device)
-    with run.working():
-        validation, test = (evaluate(run.model, split, run.spec) for split in (run.splits.validation, run.splits.test))
-        return RunEvaluation(run.spec, run.checkpoint, validation, test)

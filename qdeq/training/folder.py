@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from qdeq.billing.budget import LEDGER_NAME
 from qdeq.errors import CheckpointError, SpecError, TrainingError, printable
-from qdeq.spec import ExperimentSpec, load_spec
+from qdeq.spec import ExperimentSpec, load_spec, read_yaml
 from qdeq.training.checkpoints import Checkpoint, load_checkpoint
+from qdeq.training.formats import spec_base, spec_hash_0_1_0, spec_text
 
 if sys.platform != "win32":
     import fcntl
@@ -126,6 +128,14 @@ class RunFolder:
             f"Train it with qdeq train --resume {self.path} first."
         )
 
+    def check_spec(self, saved: Checkpoint, spec: ExperimentSpec) -> None:
+        """Refuse a checkpoint of another experiment.
+
+        Raises:
+            CheckpointError: It was trained from another spec.
+        """
+        saved.check_spec(spec, spec_hash_0_1_0(read_yaml(self.spec)) if saved.record is None else None)
+
     def gone(self) -> CheckpointError:
         """Return what is wrong with a finished run without a checkpoint."""
         return CheckpointError(
@@ -229,12 +239,28 @@ class RunFolder:
             if self.tensorboard.is_dir():
                 shutil.rmtree(self.tensorboard)
             self._checkpoints.mkdir(parents=True, exist_ok=True)
-            self.spec.write_text(spec.to_yaml(), encoding="utf-8")
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
+        self.write_spec(spec)
+
+    def write_spec(self, spec: ExperimentSpec) -> None:
+        """Write the resolved spec, whole or not at all.
+
+        Raises:
+            TrainingError: It cannot be written.
+        """
+        temporary = self.spec.with_name(f".{self.spec.name}.{os.getpid()}")
+        try:
+            temporary.write_text(spec_text(spec.to_yaml()), encoding="utf-8")
+            os.replace(temporary, self.spec)
         except OSError as error:
             raise _unwritable(self.path, error) from error
 
-    def load_spec(self) -> ExperimentSpec:
+    def load_spec(self, overrides: Sequence[str] = ()) -> ExperimentSpec:
         """Read the spec of a run.
+
+        Args:
+            overrides: Assignments ``"a.b=value"`` to it.
 
         Raises:
             CheckpointError: There is no run here.
@@ -249,9 +275,9 @@ class RunFolder:
                 remedy = f"Give a run that lies in it: {', '.join(map(printable, inside[:_NAMED]))}{more}."
             raise CheckpointError(f"{self.path}: {what}\n{remedy}")
         try:
-            return load_spec(self.spec)
+            return load_spec(self.spec, overrides, base=spec_base(self.spec))
         except SpecError as error:
-            if len(str(error).splitlines()) > 1:
+            if overrides or len(str(error).splitlines()) > 1:
                 raise
             raise SpecError(f"{error}\nUndo what was changed in the run's spec, or train again.") from error
 

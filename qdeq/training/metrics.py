@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from qdeq.solvers import Status
+from qdeq.training.formats import METRICS_VERSION
 
 if TYPE_CHECKING:
     from qdeq.models import Prediction
@@ -178,7 +179,13 @@ class StepRecord:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the line of metrics.jsonl. What differs between two equal runs stands under ``time`` alone."""
-        head = {"kind": "step", "step": self.step, "epoch": self.epoch, "layers": self.layers}
+        head = {
+            "kind": "step",
+            "format_version": METRICS_VERSION,
+            "step": self.step,
+            "epoch": self.epoch,
+            "layers": self.layers,
+        }
         tail = {
             "penalty": self.penalty,
             "gradient_norm": self.gradient_norm,
@@ -216,7 +223,13 @@ class EpochRecord:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the line of metrics.jsonl."""
-        data = {"kind": "epoch", "epoch": self.epoch, "step": self.step, "best": self.best}
+        data = {
+            "kind": "epoch",
+            "format_version": METRICS_VERSION,
+            "epoch": self.epoch,
+            "step": self.step,
+            "best": self.best,
+        }
         both = {"train": asdict(self.train), "validation": asdict(self.validation)}
         return {**data, **both, "time": {"seconds": self.seconds}}
 

@@ -13,17 +13,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from qdeq.data import FeatureMap
+from qdeq.data.files import as_path
 from qdeq.data.pictures import read_images
 from qdeq.errors import DataError
-from qdeq.solvers import Status
 from qdeq.training.checkpoints import Checkpoint
-from qdeq.training.evaluate import BATCH, shot_key
+from qdeq.training.classify import Predictions
 from qdeq.training.metrics import STATUS_NAMES, finite
 from qdeq.training.saved import json_head, load_run
 
 if TYPE_CHECKING:
-    from qdeq.models import Prediction, QDEQClassifier
     from qdeq.spec import ExperimentSpec
 
 
@@ -100,8 +98,8 @@ def predict_run(
     """Classify images with a saved run.
 
     They are made into features as the run's own images were, with the mean and standard deviation of its training
-    split, and batched as in an evaluation. Under shots, the image at position i of all files has the shots that the
-    test image i has in an evaluation.
+    split, and batched as in an evaluation; the data themselves are not needed. Under shots, the image at position i of
+    all files has the shots that the test image i has in an evaluation.
 
     Args:
         path: The output folder of a run.
@@ -110,62 +108,50 @@ def predict_run(
         device: Another device than the one it was trained on.
 
     Raises:
-        QdeqError: As :func:`~qdeq.training.saved.load_run`. A file that cannot be read is part of the result.
+        QdeqError: As :func:`~qdeq.training.saved.load_run`. A file that cannot be read, or holds pixels far
+            outside the training images' range, is part of the result.
     """
     run = load_run(path, checkpoint=checkpoint, device=device, tolerate_failures=True)
-    spec, splits = run.spec, run.splits
-    mean, std = splits.normalisation
-    features_of = FeatureMap(size=spec.model.qubits, kind=spec.data.features, mean=mean, std=std)
     places: list[tuple[str, int, bool]] = []
     features: list[Tensor] = []
     failed: dict[str, str] = {}
-    for file in map(str, files):
+    for file in _names(files):
         try:
             read = read_images(file)
-            features.append(features_of(read))
+            features.append(run.features(read, file))
         except DataError as error:
             failed[file] = str(error)
-        else:
-            channels = read.flatten(2)
-            blank = (channels.amin(dim=2) == channels.amax(dim=2)).all(dim=1).tolist()
-            places += [(file, index, same) for index, same in enumerate(blank)]
-    with run.working():
-        images = _predict(run.model, torch.cat(features), places, spec, splits.class_names) if features else []
-    return RunPredictions(spec, run.checkpoint, splits.class_names, tuple(images), failed)
+            continue
+        channels = read.flatten(2)
+        blank = (channels.amin(dim=2) == channels.amax(dim=2)).all(dim=1).tolist()
+        places += [(file, index, same) for index, same in enumerate(blank)]
+    images = _images(run.classify(torch.cat(features)), places) if features else ()
+    return RunPredictions(run.spec, run.checkpoint, run.class_names, images, failed)
 
 
-def _predict(
-    model: QDEQClassifier,
-    features: Tensor,
-    places: Sequence[tuple[str, int, bool]],
-    spec: ExperimentSpec,
-    class_names: Sequence[str],
-) -> list[ImagePrediction]:
-    like = next(model.parameters())
-    model.eval()
-    images: list[ImagePrediction] = []
-    with torch.no_grad():
-        for rows in torch.arange(len(features)).split(BATCH):
-            found = model(features[rows].to(like), key=shot_key(spec, "evaluate", 0, rows))
-            for row, place in enumerate(places[int(rows[0]) : int(rows[-1]) + 1]):
-                images.append(_image(found, row, place, class_names))
-    return images
+def _names(files: Sequence[str | Path]) -> list[str]:
+    """Return the files' names, and refuse what is none: an array is a sequence, too."""
+    instead = "Give a list of files; for an array: load_run(path).predict(array)."
+    if isinstance(files, str | Path):
+        raise DataError(f"predict_run takes several files, not one path\nGive a list: [{str(files)!r}].")
+    if not isinstance(files, Sequence):
+        as_path(files, "predict_run", instead)
+    return [str(as_path(file, "predict_run", instead)) for file in files]
 
 
-def _image(found: Prediction, row: int, place: tuple[str, int, bool], class_names: Sequence[str]) -> ImagePrediction:
-    file, index, blank = place
-    probabilities = found.logits[row].softmax(dim=0).tolist()
-    best = int(found.logits[row].argmax())
-    status, residual = found.equilibrium.status, found.equilibrium.relative_residual
-    ended = None if status is None else int(status[row])
-    return ImagePrediction(
-        file=file,
-        index=index,
-        label=class_names[best],
-        probability=finite(probabilities[best]),
-        converged=None if ended in (None, int(Status.FIXED_STEPS)) else ended == Status.CONVERGED,
-        status=None if ended is None else STATUS_NAMES[ended],
-        residual=None if residual is None else finite(residual[row]),
-        blank=blank,
-        probabilities=tuple(map(finite, probabilities)),
+def _images(found: Predictions, places: Sequence[tuple[str, int, bool]]) -> tuple[ImagePrediction, ...]:
+    probabilities, converged = found.probabilities, found.converged
+    return tuple(
+        ImagePrediction(
+            file=file,
+            index=index,
+            label=found.class_names[int(best)],
+            probability=finite(probabilities[row, best]),
+            converged=None if converged is None else bool(converged[row]),
+            status=None if found.status is None else STATUS_NAMES[int(found.status[row])],
+            residual=None if found.residual is None else finite(found.residual[row]),
+            blank=blank,
+            probabilities=tuple(map(finite, probabilities[row].tolist())),
+        )
+        for row, ((file, index, blank), best) in enumerate(zip(places, found.indices, strict=True))
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +12,6 @@ from qdeq.backends.paid import Client, PaidBackend
 from qdeq.billing.account import spending
 from qdeq.billing.budget import Budget
 from qdeq.billing.ledger import Ledger
-from qdeq.data import FeatureSplits
 from qdeq.errors import BudgetError
 from qdeq.models import QDEQClassifier
 from qdeq.spec import ExperimentSpec
@@ -60,14 +59,14 @@ class Purchase:
 
 
 def prepare(
-    spec: ExperimentSpec, model: QDEQClassifier, splits: FeatureSplits, ledger: Path, *, whole: bool = True
+    spec: ExperimentSpec, model: QDEQClassifier, images: Mapping[str, int], ledger: Path, *, whole: bool = True
 ) -> Purchase | None:
     """Check what can be checked for nothing, and settle how circuits are run; None for a backend that costs nothing.
 
     Args:
         spec: The experiment.
         model: Its model, whose backend is told the cheaper way of execution.
-        splits: Its data.
+        images: How many images there are in each split.
         ledger: The ledger's file, unless the budget names another; it need not exist, nor its folder.
         whole: Whether all of it is to be run, so that the budget has to be enough for that.
 
@@ -83,7 +82,7 @@ def prepare(
     from qdeq.billing.estimate import estimate
 
     backend.check(model.circuit, model.weights, model.function.observables, shots=spec.shots)
-    budget, sizes = spec.budget, Sizes.of(splits)
+    budget, sizes = spec.budget, Sizes(**images)
     expected = estimate(spec, sizes)
     if budget is None:
         raise BudgetError(

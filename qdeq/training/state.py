@@ -5,7 +5,6 @@ Random streams are not among it: each is derived from the run's seed and the num
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from qdeq.errors import CheckpointError
 from qdeq.spec import ExperimentSpec
 from qdeq.training.checkpoints import MODEL, Checkpoint, CheckpointInfo, model_tensors, save_checkpoint
 from qdeq.training.metrics import EpochRecord, Outcomes
+from qdeq.training.record import RunRecord
 from qdeq.training.step import NotFinite
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class TrainingState:
         spec: The experiment.
         model: With its first weights, on its device.
         train: The training images, as features.
+        record: What the run knows of itself.
 
     Attributes:
         step: Training steps made.
@@ -47,9 +48,10 @@ class TrainingState:
         adjoint_failed: Backward solves that missed their tolerance.
     """
 
-    def __init__(self, spec: ExperimentSpec, model: QDEQClassifier, train: Split) -> None:
+    def __init__(self, spec: ExperimentSpec, model: QDEQClassifier, train: Split, record: RunRecord) -> None:
         self.spec = spec
         self.model = model
+        self.record = record
         named = {name: each for name, each in model.named_parameters() if each.requires_grad}
         self._names, self.parameters = list(named), list(named.values())
         self.optimizer = torch.optim.Adam(self.parameters, lr=spec.training.learning_rate, fused=True)
@@ -65,7 +67,6 @@ class TrainingState:
         self.solves = 0
         self.adjoint_failed = 0
         self._best_weights: dict[str, Tensor] = {}
-        self._images = _digest(train)
 
     def take_step(self, rate: float) -> None:
         """Move the weights along their gradients, with this step size.
@@ -91,7 +92,8 @@ class TrainingState:
     def save_best(self, path: Path) -> None:
         """Write the best weights alone."""
         assert self.best is not None
-        save_checkpoint(path, self._best_weights, self._info(self.best.step, self.best.epoch, self.best))
+        info = self._info(self.best.step, self.best.epoch, self.best)
+        save_checkpoint(path, self._best_weights, info, record=self.record)
 
     def save(self, path: Path) -> None:
         """Write everything.
@@ -108,7 +110,6 @@ class TrainingState:
         if self.outcomes:
             tensors[_OUTCOMES] = Outcomes.join(self.outcomes).to_tensor()
         state = {
-            "images": self._images,
             "best": _untimed(self.best),
             "last": _untimed(self.last),
             "failed": dict(self.failed),
@@ -116,23 +117,18 @@ class TrainingState:
             "adjoint_failed": self.adjoint_failed,
         }
         measured = self.last if self.last is not None and self.last.step == self.step else None
-        save_checkpoint(path, tensors, self._info(self.step, self.epoch, measured), state)
+        save_checkpoint(path, tensors, self._info(self.step, self.epoch, measured), state, record=self.record)
 
     def restore(self, saved: Checkpoint) -> None:
-        """Go back, or forward, to where a checkpoint was written.
+        """Go back, or forward, to where a checkpoint of this run was written.
 
         Raises:
-            CheckpointError: It is another experiment's, was trained on other images, or has no state to go on from.
+            CheckpointError: It has no state to go on from, or one that does not fit.
         """
-        saved.check_spec(self.spec)
         if saved.state is None:
             raise CheckpointError(
-                f"{saved.path}: holds weights alone, without a state to go on from\nTrain again to go beyond it."
-            )
-        if saved.state.get("images") != self._images:
-            raise CheckpointError(
-                f"{saved.path}: the run began with other training images than those that are there now\n"
-                "Give it the same data, or train again."
+                f"{saved.path}: holds weights alone, without a state to go on from\n"
+                "Start another run from them: training.init_from."
             )
         saved.restore(self.model)
         try:
@@ -167,12 +163,3 @@ class TrainingState:
 def _untimed(record: EpochRecord | None) -> dict[str, Any] | None:
     """Return a record without its wall-clock time: equal runs have equal checkpoints."""
     return None if record is None else record.to_dict() | {"time": {"seconds": 0.0}}
-
-
-def _digest(split: Split) -> str:
-    """Return the SHA-256 of images and labels."""
-    total = hashlib.sha256()
-    for tensor in (split.features, split.labels):
-        total.update(f"{tensor.dtype} {list(tensor.shape)}\n".encode())
-        total.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-    return total.hexdigest()

@@ -8,8 +8,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from qdeq.errors import CheckpointError, TrainingError
+from pydantic import TypeAdapter
+
+from qdeq._version import __version__
+from qdeq.errors import CheckpointError, TrainingError, printable
+from qdeq.training.machine import Machine
 from qdeq.training.metrics import Metrics
+from qdeq.training.record import Continuation, Start
+
+FORMAT_VERSION = 2
+_WITHOUT_MACHINE = 1  # that of qdeq 0.1.0
 
 
 @dataclass(frozen=True)
@@ -39,6 +47,9 @@ class RunSummary:
         samples_per_second: Training throughput, validation left out.
         memory: Peak memory [MiB]: ``process_mib``, and on a GPU ``device_mib``.
         folder: Where the files are.
+        machine: What it ran on when it ended, with the number of threads; None in what qdeq 0.1.0 wrote.
+        start: Whose weights it started from; None for random ones.
+        continued: How it went on otherwise than it began, the first time first.
     """
 
     name: str
@@ -63,6 +74,9 @@ class RunSummary:
     samples_per_second: float
     memory: dict[str, float]
     folder: Path
+    machine: Machine | None = None
+    start: Start | None = None
+    continued: tuple[Continuation, ...] = ()
 
     def to_json(self) -> str:
         """Return summary.json. What differs between two equal runs stands under ``time`` and ``memory`` alone."""
@@ -70,7 +84,7 @@ class RunSummary:
         del data["folder"]  # a run may be moved
         data["time"] = {key: data.pop(key) for key in ("seconds", "samples_per_second")}
         data["memory"] = data.pop("memory")
-        return json.dumps({"format_version": 1, **data}, indent=2, allow_nan=False) + "\n"
+        return json.dumps({"format_version": FORMAT_VERSION, **data}, indent=2, allow_nan=False) + "\n"
 
     def write(self, path: Path) -> None:
         """Write summary.json, whole or not at all: it says that the run is finished.
@@ -97,9 +111,13 @@ class RunSummary:
         """
         try:
             data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            del data["format_version"]
-            for split in ("train", "validation", "test"):
-                data[split] = Metrics(**data[split])
-            return cls(**data.pop("time"), **data, folder=path.parent)
+            version = data.pop("format_version")
+            if version not in (_WITHOUT_MACHINE, FORMAT_VERSION):
+                raise CheckpointError(
+                    f"{path}: has format version {printable(str(version))}, and qdeq {__version__} reads "
+                    f"{_WITHOUT_MACHINE} and {FORMAT_VERSION}\nUse the version of qdeq that trained the run."
+                )
+            read: RunSummary = TypeAdapter(cls).validate_python({**data.pop("time"), **data, "folder": path.parent})
+            return read
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise CheckpointError(f"{path}: missing or damaged\nTrain the run to its end to have it.") from error

@@ -34,6 +34,7 @@ from qdeq.training.team import ALONE, Team, WorkerLost
 if TYPE_CHECKING:
     from qdeq.models import QDEQClassifier
     from qdeq.training.checkpoints import Checkpoint
+    from qdeq.training.record import RunRecord
 
 
 class Trainer:
@@ -43,6 +44,7 @@ class Trainer:
         spec: The experiment.
         model: On the spec's device.
         splits: The data.
+        record: What the run knows of itself.
         folder: Made, with the spec in it.
         progress: Watches.
         team: Who trains together.
@@ -53,6 +55,7 @@ class Trainer:
         spec: ExperimentSpec,
         model: QDEQClassifier,
         splits: FeatureSplits,
+        record: RunRecord,
         folder: RunFolder,
         progress: Progress,
         team: Team = ALONE,
@@ -63,18 +66,22 @@ class Trainer:
         self.folder = folder
         self.progress = progress
         self.team = team
-        self.state = TrainingState(spec, model, splits.train)
+        self.state = TrainingState(spec, model, splits.train, record)
         self.elapsed = Elapsed()
         like = self.state.parameters[0]
         self._features, self._labels = splits.train.features.to(like), splits.train.labels.to(like.device)
         self._per_epoch = math.ceil(len(self._labels) / spec.training.batch_size)
         self._recorder = Recorder(spec.training, self.state, folder, leads=team.leads)
 
-    def resume(self, saved: Checkpoint) -> None:
-        """Go on from a checkpoint: the state is that of then, and so are the files.
+    def resume(self, saved: Checkpoint, spec: ExperimentSpec | None = None) -> None:
+        """Go on from a checkpoint of this run: the state is that of then, and so are the files.
+
+        Args:
+            saved: The checkpoint.
+            spec: What the folder's spec becomes, where the run goes on otherwise than it began.
 
         Raises:
-            CheckpointError: It is another experiment's, or was trained on other images; or the metrics are damaged.
+            CheckpointError: Its state does not fit, or the metrics are damaged.
         """
         self.state.restore(saved)
         self._recorder.on_disk()
@@ -86,6 +93,10 @@ class Trainer:
             self._note(f"warning: {self.folder.metrics} is gone, and begins again from here")
         if self.state.best is not None:
             self.state.save_best(self.folder.checkpoint("best"))
+        if spec is not None:  # in this order: wherever it is cut off, what is there can be taken up
+            self.folder.summary.unlink(missing_ok=True)
+            self.state.save(self.folder.state(self.state.step))
+            self.folder.write_spec(spec)
 
     def run(self) -> RunSummary:
         """Train to the end, evaluate the best weights, and write the summary and the curves."""
@@ -146,7 +157,8 @@ class Trainer:
             rows=rows,
             y0=None if state.warm_states is None else state.warm_states[rows],
         )
-        rate = learning_rate(self.spec.training, state.step + 1, self._per_epoch * self.spec.training.epochs)
+        steps = self._per_epoch * self.spec.training.epochs
+        rate = learning_rate(self.spec.training, state.step + 1, steps, state.record.schedule_begin)
         with deferred_interrupt():  # all of a step, or nothing of it
             state.take_step(rate)
             state.outcomes.append(done.outcomes)
@@ -221,6 +233,9 @@ class Trainer:
             samples_per_second=len(self._labels) * state.epoch / (self.elapsed.steps + stepping),
             memory=peak_memory(self._labels.device),
             folder=self.folder.path,
+            machine=state.record.machine,
+            start=state.record.start,
+            continued=state.record.continued,
         )
         if self.team.leads:
             save_figure(draw_curves(read_log(self.folder.metrics)), self.folder.curves)

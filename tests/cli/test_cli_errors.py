@@ -95,7 +95,7 @@ def test_resume_and_a_config_exclude_each_other(qdeq):
     refused(qdeq("train", "tiny.yaml", "--resume", "runs/tiny", code=2), "CONFIG and --resume RUN were both given")
     refused(qdeq("train", code=2), "neither CONFIG nor --resume RUN was given")
     refused(qdeq("train", "--resume", "gone", code=2), "gone: there is no such run")
-    refused(qdeq("train", "--resume", "gone", "--set", "seed=1", code=2), "does not go with --resume")
+    refused(qdeq("train", "--resume", "gone", "--device", "cpu", code=2), "does not go with --resume")
 
 
 def test_bad_shorthands(qdeq):

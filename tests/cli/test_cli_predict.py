@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import math
+import shutil
 import struct
 from contextlib import suppress
 
@@ -161,6 +162,47 @@ def test_where_nothing_is_solved_to_a_tolerance_nothing_is_said_to_have_converge
     assert row["converged"] is None
     assert row["status"] == (None if len(change) == 2 else "fixed_steps")
     assert qdeq("predict", "other", "one.npy").stdout.splitlines()[-1].split()[-2] == "-"
+
+
+def test_a_run_needs_neither_its_data_nor_its_place(qdeq, tmp_path, run):
+    np.save("stack.npy", IMAGES[:3])
+    before = qdeq("predict", run, "stack.npy", "--csv").stdout
+    alone = shutil.copytree(run, tmp_path / "sent")
+    spec = alone / "spec.yaml"
+    spec.write_text(spec.read_text().replace(str(run.parent), "/nowhere"))
+    assert qdeq("predict", "sent", "stack.npy", "--csv").stdout == before
+    assert "bars.npz: not found" in qdeq("eval", "sent", code=2).stderr
+    shutil.copy(alone / "checkpoints/best.safetensors", "best.safetensors")
+    assert qdeq("predict", "best.safetensors", "stack.npy", "--csv").stdout == before
+
+
+def test_data_are_refused_where_they_changed_and_named_where_they_are_others(qdeq, tmp_path, run):
+    images, labels = bars(90, 0)
+    np.savez("other.npz", images=images[::-1], labels=labels[::-1], test_images=IMAGES, test_labels=(LABELS + 1) % 3)
+    moved = shutil.copy(run.parent / "bars.npz", tmp_path / "moved.npz")
+    alone = shutil.copytree(run, tmp_path / "mine")
+    spec = alone / "spec.yaml"
+    spec.write_text(spec.read_text().replace(str(run.parent / "bars.npz"), str(tmp_path / "other.npz")))
+    told = qdeq("eval", "mine", code=2).stderr
+    assert "not the data of the run: images or labels of train and validation and test differ" in told
+    assert len(told.splitlines()) == 2
+    own = json.loads(qdeq("eval", "mine", "--data", moved, "--json").stdout)
+    assert own["data"] == {"name": "moved", "own": True}
+    assert own["test"] == json.loads(qdeq("eval", run, "--json").stdout)["test"]
+    assert "other data than the run was trained on" in qdeq("eval", "mine", "--data", "other.npz").stdout
+    other = json.loads(qdeq("eval", "mine", "--set", "data.dataset.path=other.npz", "--json").stdout)
+    assert (other["data"]["own"], other["validation"], other["test"]["samples"]) == (False, None, 20)
+    assert "only data.dataset can be set here" in qdeq("eval", "mine", "--set", "seed=1", code=2).stderr
+
+
+def test_images_on_another_scale_are_refused_and_faint_ones_doubted(qdeq, run):
+    np.save("floats.npy", IMAGES.astype(np.float32))
+    np.save("faint.npy", IMAGES // 200)
+    result = qdeq("predict", run, "floats.npy", code=2)
+    assert "error: floats.npy: image 0" in result.stderr
+    assert "divide them by 255" in result.stderr
+    result = qdeq("predict", run, "faint.npy")
+    assert "warning: faint.npy: image 0 (images like that: 20 of 20)" in result.stderr
 
 
 # -- reading ----------------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """`qdeq train` and `qdeq eval`, from the file to the table."""
 
+import json
 import os
 import re
 import subprocess
@@ -136,3 +137,17 @@ def test_a_batch_larger_than_the_training_set_is_noted(qdeq):
     note = "training.batch_size is 1,000: a batch is all 60 training images\n"
     assert note in qdeq("train", "tiny.yaml", "--set", "training.batch_size=1000").stdout
     assert "a batch is all" not in qdeq("train", "tiny.yaml", "--force", "--set", "training.batch_size=60").stdout
+
+
+def test_a_finished_run_goes_on_and_starts_another(qdeq, tmp_path):
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    qdeq("train", "tiny.yaml", "--out", "one", "-q")
+    result = qdeq("train", "--resume", "one", "--set", "training.epochs=2")
+    assert "is continued after epoch 1, where test accuracy was " in result.stdout
+    assert "training.epochs 1 -> 2" in result.stdout
+    told = qdeq("train", "--resume", "one", "--set", "training.batch_size=8", code=2).stderr.splitlines()
+    assert "training.batch_size=8 does not go with --resume (it is 16)" in told[0]
+    assert "--set training.init_from=one --out DIR" in told[1]
+    result = qdeq("train", "tiny.yaml", "--out", "two", "--set", "training.init_from=one", "--json")
+    assert json.loads(result.stdout)["start"]["name"] == "tiny"
+    assert "starts from the weights of tiny, best: epoch" in result.stderr

@@ -13,6 +13,7 @@ import torch
 from sklearn import datasets
 
 from benchmarks.fuzz import files
+from benchmarks.fuzz.run_targets import sample_record
 from qdeq.billing.budget import Budget
 from qdeq.circuit import Circuit
 from qdeq.data import load_dataset
@@ -304,7 +305,7 @@ def test_a_checkpoints_header_has_fields_of_the_right_types(tmp_path, field):  #
     info = CheckpointInfo(step=1, epoch=1, validation_loss=0.5, spec_hash="ab")
     for name, value in field.items():
         object.__setattr__(info, name, value)  # what it would refuse itself
-    save_checkpoint(tmp_path / "best.safetensors", {"model.x": torch.zeros(1)}, info)
+    save_checkpoint(tmp_path / "best.safetensors", {"model.x": torch.zeros(1)}, info, record=sample_record())
     with pytest.raises(CheckpointError, match="its header cannot be read"):
         load_checkpoint(tmp_path / "best.safetensors")
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -143,7 +144,8 @@ def test_a_run_that_was_paid_for_is_not_solved_again(runs, tmp_path, monkeypatch
     (paid / "spec.yaml").write_text(spec.to_yaml())
     best = load_checkpoint(RunFolder(paid).checkpoint("best"))
     data = {**vars(best.info), "spec_hash": spec.content_hash, "digest": ""}
-    save_checkpoint(best.path, best.tensors, type(best.info)(**data), best.state)
+    record = replace(best.record, identity=spec.identity())
+    save_checkpoint(best.path, best.tensors, type(best.info)(**data), best.state, record=record)
     ledger = Ledger(paid / "ledger.sqlite")
     wanted = Execution("braket-sv1", "arn", "program", 4, "expectations", 1)
     ledger.reserve([(wanted, 3_750_000)], Limits(10**9), "s3://there")

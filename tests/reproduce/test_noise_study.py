@@ -10,8 +10,7 @@ from qdeq.reports.noise_study import blocks, noise_csv, noise_markdown
 from qdeq.reports.plots.noise_study import draw_noise
 from qdeq.reproduce import load_table, reproduce, study_noise
 from qdeq.sweeps import SweepFolder
-from qdeq.training import train
-from qdeq.training.evaluate import evaluate_run
+from qdeq.training import evaluate_run, train
 
 TABLE = load_table("noise").model_copy(
     update={"noise": load_table("noise").noise.model_copy(update={"rates": [0.0, 0.01, 0.75], "shots": [20, 20_000]})}

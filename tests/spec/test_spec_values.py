@@ -147,7 +147,7 @@ EXPERIMENTS = {
     "fallback": {"solver": {"name": "anderson", "memory": 2, "on_failure": "fallback", "fallback": ["naive"]}},
     "iterative adjoint": {"adjoint": {"name": "anderson", "rtol": 1e-9}, "data": {"normalise": [0.1307, 0.3081]}},
     "npz": {
-        "data": {"dataset": {"name": "npz", "path": "some/where.npz"}, "classes": [3, 1]},
+        "data": {"dataset": {"name": "npz", "path": "/some/where.npz"}, "classes": [3, 1]},
         "training": {"clip": None},
     },
 }
@@ -203,6 +203,7 @@ CHANGES = {
     "training.jacobian_estimate": "hutchinson",
     "training.warm_start": "true",
     "training.precision": "float64",
+    "training.init_from": "runs/one",
 }
 
 

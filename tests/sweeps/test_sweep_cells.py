@@ -44,6 +44,20 @@ def test_a_cell_is_the_experiment_that_train_runs_with_the_same_assignments(tmp_
     assert BASE["training"]["epochs"] == 2  # the base is left as it is
 
 
+def test_relative_paths_start_at_the_file_that_they_stand_in_and_tell_cells_apart(tmp_path, monkeypatch):
+    (tmp_path / "a").mkdir()
+    data = {"name": "npz", "path": "base.npz"}
+    grid = {"data.dataset.path": ["one.npz", "two.npz"]}
+    file = write_sweep(tmp_path / "a", base={"data": {"dataset": data}}, list={}, grid=grid, seeds=[0])
+    monkeypatch.chdir("/")
+    cells = load_sweep(file).cells
+    assert [cell.spec.data.dataset["path"] for cell in cells] == [tmp_path / "a/one.npz", tmp_path / "a/two.npz"]
+    assert cells[0].spec.content_hash == cells[1].spec.content_hash  # a path is no part of it
+    assert cells[0].name.rpartition("-")[2] != cells[1].name.rpartition("-")[2]
+    alone = write_sweep(tmp_path / "a", base={"data": {"dataset": data}}, list={}, seeds=[0])
+    assert load_sweep(alone).cells[0].spec.data.dataset["path"] == tmp_path / "a/base.npz"
+
+
 def test_the_list_wins_over_what_is_set_for_all():
     sweep = tiny_sweep(set={"training.epochs": 5}, list={"short": {"training.epochs": 1}, "long": {}})
     assert [cell.spec.training.epochs for cell in sweep.cells[:2]] == [1, 5]

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from tiny_runs import differences, tiny_spec
+from tiny_runs import differences, tiny_record, tiny_spec
 from torch import nn
 
 from qdeq.builders import build_data, build_model
@@ -29,7 +29,7 @@ def test_a_step_moves_the_weights_by_the_rate_that_it_is_given():
     """Adam's first step is the rate times the gradient's sign."""
     spec = tiny_spec()
     model = build_model(spec, 4)
-    state = TrainingState(spec, model, build_data(spec).train)
+    state = TrainingState(spec, model, build_data(spec).train, tiny_record(spec))
     before = nn.utils.parameters_to_vector(state.parameters).clone()
     for parameter in state.parameters:
         parameter.grad = torch.ones_like(parameter)

@@ -7,7 +7,7 @@ import struct
 import pytest
 import safetensors.torch
 import torch
-from tiny_runs import tiny_spec
+from tiny_runs import tiny_record, tiny_spec
 
 from qdeq.builders import build_model
 from qdeq.errors import CheckpointError
@@ -32,7 +32,7 @@ def model():
 @pytest.fixture
 def saved(model, tmp_path):
     path = tmp_path / "best.safetensors"
-    save_checkpoint(path, model_tensors(model), INFO)
+    save_checkpoint(path, model_tensors(model), INFO, record=tiny_record())
     return path
 
 
@@ -55,7 +55,7 @@ def test_every_trained_parameter_is_in_the_file(model, saved):
 
 def test_equal_checkpoints_are_equal_files(model, saved, tmp_path):
     for attempt in range(3):
-        save_checkpoint(tmp_path / f"{attempt}.safetensors", model_tensors(model), INFO)
+        save_checkpoint(tmp_path / f"{attempt}.safetensors", model_tensors(model), INFO, record=tiny_record())
         assert (tmp_path / f"{attempt}.safetensors").read_bytes() == saved.read_bytes()
 
 
@@ -133,7 +133,7 @@ def test_failed_write_keeps_the_old_file(model, saved, monkeypatch):
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(CheckpointError, match="No space left"):
-        save_checkpoint(saved, model_tensors(model), INFO)
+        save_checkpoint(saved, model_tensors(model), INFO, record=tiny_record())
     assert saved.read_bytes() == before
     assert [path.name for path in saved.parent.iterdir()] == [saved.name]
 

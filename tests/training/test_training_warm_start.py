@@ -7,7 +7,7 @@ from tiny_runs import read_metrics, tiny_spec, untimed
 from qdeq.builders import build_data, build_model
 from qdeq.errors import SpecError
 from qdeq.spec import parse_spec
-from qdeq.training import Progress, RunFolder, Trainer, evaluate, evaluate_run, train
+from qdeq.training import Progress, RunFolder, RunRecord, Trainer, evaluate, evaluate_run, train
 
 STANDSTILL = {"epochs": 3, "learning_rate": 1e-12, "precision": "float64"}
 """Weights that hardly move: f changes by far less than the tolerance of 1e-3, and than how far solves undercut it."""
@@ -22,7 +22,8 @@ def trainer_of(spec, path):
     splits = build_data(spec)
     folder = RunFolder(path)
     folder.create(spec)
-    trainer = Trainer(spec, build_model(spec, len(splits.class_names)), splits, folder, Progress())
+    model = build_model(spec, len(splits.class_names))
+    trainer = Trainer(spec, model, splits, RunRecord.of(spec, splits), folder, Progress())
     trainer.run()
     return trainer
 

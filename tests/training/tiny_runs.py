@@ -4,8 +4,9 @@ import json
 
 import torch
 
+from qdeq.data import FeatureMap, PixelScale
 from qdeq.spec import ExperimentSpec, parse_spec
-from qdeq.training import RunFolder
+from qdeq.training import Machine, RunFolder, RunRecord
 
 torch.set_num_threads(1)  # the tensors are tiny: more threads only wait for each other
 
@@ -21,6 +22,22 @@ def tiny_spec(**sections) -> ExperimentSpec:
     for key, value in sections.items():
         data[key] = {**data.get(key, {}), **value} if isinstance(value, dict) else value
     return parse_spec(data, "tiny")
+
+
+def tiny_record(spec=None) -> RunRecord:
+    """What a run knows of itself, without data."""
+    spec = spec or tiny_spec()
+    splits = ("train", "validation", "test")
+    return RunRecord(
+        identity=spec.identity(),
+        class_names=("0", "3", "6", "9"),
+        feature_map=FeatureMap(size=4, kind="pool", mean=0.3, std=0.4),
+        pixels=PixelScale(integers=False, low=0.0, high=1.0, faintest=0.9),
+        data="digits",
+        sizes=dict.fromkeys(splits, 60),
+        digests=dict.fromkeys(splits, "ab" * 32),
+        machine=Machine.here(spec),
+    )
 
 
 def read_metrics(folder, kind=None):

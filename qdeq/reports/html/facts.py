@@ -115,6 +115,12 @@ def surroundings(run: RunMaterial) -> dict[str, str]:
         facts["trained on"] = f"{summary.device}, {shared}"
     else:
         facts["trained on"] = training.device
+    if summary is not None and summary.machine is not None:
+        facts["machine"] = str(summary.machine)
+    if summary is not None and summary.start is not None:
+        facts["started from"] = str(summary.start)
+    if summary is not None and summary.continued:
+        facts["continued"] = "; ".join(map(str, summary.continued))
     facts["threads"] = str(training.threads or ("1, for a small register" if small else "PyTorch's own choice"))
     facts["precision"] = training.precision
     facts["seed"] = str(run.spec.seed)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
 from qdeq.backends.paid import PaidBackend
@@ -145,12 +144,9 @@ def _read_summary(run: RunMaterial, folder: RunFolder) -> None:
         run.missing["summary"] = f"The run is unfinished: {done:,} of {wanted:,} epochs so far, and no final figures."
         return
     try:
-        summary = RunSummary.read(folder.summary)
-        TypeAdapter(RunSummary).validate_python(asdict(summary), strict=False)
-    except (CheckpointError, ValidationError):
+        run.summary = RunSummary.read(folder.summary)
+    except CheckpointError:
         run.missing["summary"] = f"The final figures are missing: {folder.summary.name} is damaged."
-        return
-    run.summary = summary
 
 
 def _read_ledger(run: RunMaterial, folder: RunFolder) -> None:
@@ -173,14 +169,14 @@ def _solve(run: RunMaterial, checkpoint: str, samples: int | None) -> None:
     except QdeqError:
         run.device = "cpu"  # a run that was trained on a GPU is looked at where there is none
     loaded = load_run(run.folder, checkpoint=checkpoint, device=run.device)
-    run.class_names = loaded.splits.class_names
+    run.class_names = loaded.class_names
     if isinstance(loaded.model.function.backend, PaidBackend):
         run.missing["solves"] = (
             f"The backend {run.spec.backend['name']} costs money, so nothing was solved for again: "
             "there are the figures that the run wrote, and no more."
         )
         return
-    run.circuits = estimate(run.spec, Sizes.of(loaded.splits)).remark
+    run.circuits = estimate(run.spec, Sizes(**loaded.record.sizes)).remark
     run.solves = solve_test(loaded, samples)
     chosen = loaded.splits.test_images[torch.from_numpy(run.solves.positions)]
     run.pictures = pictures_of(run.spec.data.dataset, chosen)

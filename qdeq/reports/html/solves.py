@@ -20,7 +20,7 @@ from qdeq.training.diagnostics import diagnose
 from qdeq.training.environment import cpu_threads
 from qdeq.training.evaluate import BATCH, shot_key
 from qdeq.training.metrics import FloatArray, Metrics, Outcomes
-from qdeq.training.saved import LoadedRun
+from qdeq.training.saved import SavedRun
 
 SLOW_SAMPLES = 256
 """Test images that are solved for where every evaluation runs circuits, unless more are asked for."""
@@ -110,7 +110,7 @@ class TestSolves:
         return len(self.positions) == self.of
 
 
-def solve_test(run: LoadedRun, samples: int | None = None) -> TestSolves:
+def solve_test(run: SavedRun, samples: int | None = None) -> TestSolves:
     """Solve for a run's test images, each from 0, as an evaluation does: the same shots and the same order.
 
     Args:
