@@ -14,7 +14,7 @@ from qdeq.spec import ExperimentSpec
 from qdeq.training.checkpoints import Checkpoint
 from qdeq.training.environment import check_device, cpu_threads
 from qdeq.training.folder import RunFolder
-from qdeq.training.spending import prepare
+from qdeq.training.spending import last_spent, prepare
 
 if TYPE_CHECKING:
     from qdeq.models import QDEQClassifier
@@ -36,9 +36,12 @@ class LoadedRun:
 
         Raises:
             BudgetError: The backend costs money, and the run has no budget.
+            LedgerError: The run's ledger is gone, or another one.
             BackendError: Credentials, region, device or storage are not as a task needs them.
         """
         purchase = prepare(self.spec, self.model, self.splits, self.folder.ledger, whole=False)
+        if purchase is not None:
+            purchase.check_spent(last_spent(self.folder))
         account = nullcontext() if purchase is None else purchase.account(lambda message: None)
         # as in training: the last digit depends on it
         with account, cpu_threads(self.spec.training.threads, self.spec.model.qubits):

@@ -17,6 +17,7 @@ from qdeq.errors import CheckpointError
 from qdeq.spec import ExperimentSpec
 from qdeq.training.checkpoints import MODEL, Checkpoint, CheckpointInfo, model_tensors, save_checkpoint
 from qdeq.training.metrics import EpochRecord, Outcomes
+from qdeq.training.spending import known_spent
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -107,6 +108,7 @@ class TrainingState:
             "failed": dict(self.failed),
             "solves": self.solves,
             "adjoint_failed": self.adjoint_failed,
+            "spent": known_spent(),
         }
         measured = self.last if self.last is not None and self.last.step == self.step else None
         save_checkpoint(path, tensors, self._info(self.step, self.epoch, measured), state)
