@@ -1,4 +1,4 @@
-"""Answers that nobody should send: each ends in two lines, nothing of it enters the ledger, and nothing is paid twice."""
+"""Answers that nobody should send: each ends in two lines, nothing enters the ledger, and nothing is paid twice."""
 
 import base64
 import json
@@ -297,12 +297,16 @@ def test_a_task_billed_longer_than_was_held_is_told_at_once_and_the_budget_stops
 
 def test_a_ledger_that_is_removed_in_use_is_noticed_and_what_it_held_is_saved(braket_env, ledger):
     inputs, backend = torch.tensor([[0.3], [0.9]], dtype=torch.float64), get_backend(QUICK)
-    with pytest.raises(LedgerError, match="was removed or replaced while it was in use") as caught:  # noqa: SIM117
+
+    def work():
         with spending(LIMIT, ledger):
             backend.expectation(CIRCUIT, inputs[:1], WEIGHTS, (Z(0),))
             for file in ledger.parent.glob("ledger.sqlite*"):
                 file.unlink()
             backend.expectation(CIRCUIT, inputs[1:], WEIGHTS, (Z(0),))
+
+    with pytest.raises(LedgerError, match="was removed or replaced while it was in use") as caught:
+        work()
     assert len(braket_env.tasks()) == 1  # nothing was sent that no ledger knows
     (saved,) = ledger.parent.glob("ledger-*.sqlite")
     assert str(saved) in str(caught.value)

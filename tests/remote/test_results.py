@@ -1,4 +1,4 @@
-"""Results from a service: what is needed is read however it is written, and nothing else than was asked for is taken."""
+"""Results from a service: what is needed is read however it is written, and only what was asked for is taken."""
 
 import json
 import math
