@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from qdeq.billing.budget import LEDGER_NAME, Budget
 from qdeq.billing.execution import Execution, Result
 from qdeq.billing.ledger import Ledger
+from qdeq.billing.lost_tasks import doubt
 from qdeq.billing.prices import dollars
 from qdeq.errors import BudgetError
 
@@ -72,7 +73,7 @@ class OpenAccount(Account):
         for name, execution in wanted.items():
             if name in found and (problem := execution.asked.impossible(found[name])):
                 self.note(f"the ledger's result of {name[:12]} cannot be right ({problem}): it is fetched again")
-                self.ledger.doubt(name)
+                doubt(self.ledger, name)
                 del found[name]
         missing = [execution for name, execution in wanted.items() if name not in found]
         if missing:

@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from qdeq.billing.prices import dollars
-from qdeq.errors import plural
-
 State = Literal["reserved", "sent", "completed", "failed", "cancelled", "rejected"]
 """``reserved``: the request may have been made; ``sent``: the service has named the task; ``rejected``: it refused."""
 
@@ -74,37 +71,3 @@ class Totals:
             if limit is not None and used > limit:
                 return name
         return None
-
-
-@dataclass(frozen=True)
-class Spent:
-    """What a run had spent, and in which ledger, when its checkpoint was written. Cost in nano-dollars.
-
-    Attributes:
-        ledger: The ledger's id.
-        rows: Rows in it: none is ever taken away.
-        tasks: That count against the budget.
-        shots: Likewise.
-        cost: Likewise.
-    """
-
-    ledger: str
-    rows: int
-    tasks: int
-    shots: int
-    cost: int
-
-    def __post_init__(self) -> None:
-        counts = (self.rows, self.tasks, self.shots, self.cost)
-        if not isinstance(self.ledger, str) or any(type(count) is not int or count < 0 for count in counts):
-            raise ValueError("a ledger's id and four counts are needed")
-
-    def __str__(self) -> str:
-        return f"{plural(self.tasks, 'task')} ({dollars(self.cost)})"
-
-    def way_on(self) -> str:
-        """Return how a run goes on whose ledger is not where it was."""
-        return (
-            "Put the run's own there, or name it by --set budget.ledger=FILE; if it is lost, `qdeq ledger RUN --lost` "
-            "makes one that counts what was spent, and what is wanted again is paid for again."
-        )

@@ -5,27 +5,25 @@ crash is the same task; the task's name follows, then its result and what it cos
 what was computed before is read, not paid for again. Processes may share the file.
 
 A ledger has an id, which the checkpoints of its runs keep. One that is lost is replaced by one that counts what the
-lost one had spent (:meth:`Ledger.stand_in_for`).
+lost one had spent (:mod:`qdeq.billing.spent`).
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple
 from pathlib import Path
 
-from qdeq.billing.entries import IN_FLIGHT, Entry, Limits, Spent, State, Totals
+from qdeq.billing.entries import IN_FLIGHT, Entry, Limits, State, Totals
 from qdeq.billing.execution import Execution, Result
-from qdeq.billing.storage import IN_MEMORY, LedgerFile
+from qdeq.billing.storage import LedgerFile
 from qdeq.errors import LedgerError, printable
 
 _NAMED = 5
 """At most so many damaged results are named."""
-_COLUMNS = (
+COLUMNS = (
     "hash, attempt, backend, device, qubits, shots, key, token, destination, arn, state, reserved, cost, seconds, "
     "result, reason, created, updated, asked"
 )
@@ -60,37 +58,6 @@ class Ledger:
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
-    def spent(self) -> Spent:
-        """Return the ledger's id, and what has been used up: what a checkpoint keeps."""
-        ((number,),) = self.file.rows("SELECT count(*) FROM executions")
-        ((own,),) = self.file.rows("SELECT id FROM ledgers ORDER BY rowid LIMIT 1")
-        totals = self.totals()
-        return Spent(own, number, totals.tasks, totals.shots, totals.cost)
-
-    def check_holds(self, known: Spent) -> None:
-        """Refuse another ledger, or an older copy, than the one that a checkpoint was written with.
-
-        Raises:
-            LedgerError: It is one; what was paid for would be paid for again.
-        """
-        counted = dict(self.file.rows("SELECT id, rows FROM ledgers"))
-        if known.ledger not in counted:
-            raise LedgerError(
-                f"{self.path}: is another ledger than the run's, in which {known} were counted\n{known.way_on()}"
-            )
-        held = counted[known.ledger] or self.spent().rows
-        if held < known.rows:
-            raise LedgerError(
-                f"{self.path}: is an older copy of the run's ledger: it has {held:,} of {known.rows:,} tasks\n"
-                f"{known.way_on()}"
-            )
-
-    def stand_in_for(self, lost: Spent) -> None:
-        """Count what a lost ledger had spent, so that a run may go on with this one, within the same budget."""
-        with self.file.transaction():
-            if not self.file.rows("SELECT 1 FROM ledgers WHERE id = ?", [lost.ledger]):
-                self.file.rows("INSERT INTO ledgers VALUES (?, ?, ?, ?, ?)", astuple(lost))
-
     def results(self, hashes: Iterable[str]) -> dict[str, Result]:
         """Return the results that are known already, by content hash."""
         wanted, found = list(hashes), {}
@@ -108,7 +75,7 @@ class Ledger:
         """
         self._completed("1")
 
-    def _damaged(self) -> list[int]:
+    def damaged_rows(self) -> list[int]:
         """Return the numbers of the rows that are not as they were written."""
         return [row for row, _, whole, *_ in self._checked("1") if not whole]
 
@@ -118,7 +85,8 @@ class Ledger:
         bad = [f"row {row}, {printable(str(arn))}" for row, arn, whole, *_ in rows if not whole]
         if bad:
             named = "; ".join([*bad[:_NAMED], *(["..."] if bad[_NAMED:] else [])])
-            raise self.file.damaged(f"{len(bad)} of {len(rows)} results are not as they were written: {named}")
+            what = f"{len(bad)} of {len(rows)} results are not as they were written: {named}"
+            raise self.file.damaged(what, "put a copy back, or give these up by `qdeq ledger FILE --give-up ROW`")
         return [(name, text) for _, _, _, name, text in rows]
 
     def _checked(self, where: str, values: Sequence[str] = ()) -> list[tuple[int, str | None, bool, str, str]]:
@@ -136,7 +104,7 @@ class Ledger:
     def entries(self, states: Sequence[State] = ()) -> list[Entry]:
         """Return all rows, or those in some states, oldest first."""
         where = f"WHERE state IN ({', '.join('?' * len(states))})" if states else ""
-        return [Entry(*row) for row in self.file.rows(f"SELECT {_COLUMNS} FROM executions {where} ORDER BY id", states)]
+        return [Entry(*row) for row in self.file.rows(f"SELECT {COLUMNS} FROM executions {where} ORDER BY id", states)]
 
     def in_flight(self) -> list[Entry]:
         """Return the tasks whose end is not known."""
@@ -189,7 +157,7 @@ class Ledger:
         return entries, None
 
     def _newest(self, name: str) -> Entry | None:
-        rows = self.file.rows(f"SELECT {_COLUMNS} FROM executions WHERE hash = ? ORDER BY attempt DESC LIMIT 1", [name])
+        rows = self.file.rows(f"SELECT {COLUMNS} FROM executions WHERE hash = ? ORDER BY attempt DESC LIMIT 1", [name])
         return Entry(*rows[0]) if rows else None
 
     def _insert(self, execution: Execution, attempt: int, amount: int, destination: str) -> Entry:
@@ -197,7 +165,7 @@ class Ledger:
         row = (execution.hash, attempt, execution.backend, execution.device, execution.qubits, execution.shots)
         more = (execution.key, token, destination, None, "reserved", amount, 0, None, None, None, now, now)
         values = [*row, *more, asked := execution.asked.to_json()]
-        self.file.rows(f"INSERT INTO executions ({_COLUMNS}) VALUES ({', '.join('?' * len(values))})", values)
+        self.file.rows(f"INSERT INTO executions ({COLUMNS}) VALUES ({', '.join('?' * len(values))})", values)
         return Entry(*row, *more, asked, fresh=True)  # type: ignore[arg-type]
 
     def sent(self, token: str, arn: str) -> None:
@@ -221,7 +189,7 @@ class Ledger:
         """Count a task that should not be there as one that failed: its result is not needed, its price may be due."""
         reason = f"a second task of the client token {token}"
         self.file.rows(
-            f"INSERT OR IGNORE INTO executions ({_COLUMNS}) SELECT hash, (SELECT min(attempt) - 1 FROM executions"
+            f"INSERT OR IGNORE INTO executions ({COLUMNS}) SELECT hash, (SELECT min(attempt) - 1 FROM executions"
             " AS all_of WHERE all_of.hash = executions.hash), backend, device, qubits, shots, key, ?, destination, ?,"
             " 'failed', reserved, 0, NULL, NULL, ?, ?, ?, asked FROM executions WHERE token = ?",
             [f"{token}/{arn}", arn, reason, time.time(), time.time(), token],
@@ -232,85 +200,15 @@ class Ledger:
         text, seconds = result.to_json(), None if seconds is None else float(seconds)
         with self.file.transaction():
             checksum = _checksum(self._known(token, "hash"), token, text, cost, seconds)
-            self._update(token, state="completed", result=text, cost=cost, seconds=seconds, checksum=checksum)
+            self._update(
+                token, state="completed", result=text, cost=cost, seconds=seconds, checksum=checksum, reason=None
+            )
 
     def end(self, token: str, state: State, reason: str) -> None:
         """Note that a task ended without a result: ``failed``, ``cancelled``, or ``rejected`` if it has no name yet."""
         with self.file.transaction():
             # another process may have been given the name of a task that this one was refused
             self._update(token, ("reserved",) if state == "rejected" else IN_FLIGHT, state=state, reason=reason)
-
-    def put_aside(self, entry: Entry, content: bytes, reason: str) -> Path | None:
-        """Keep what the service sent for a task, and is not its result: the task stays in flight, to be fetched again.
-
-        Returns:
-            Where it lies now, for its owner alone; None where it cannot be written.
-        """
-        self._update(entry.token, reason=reason)
-        if str(self.path) == IN_MEMORY:
-            return None
-        folder = self.path.with_name(f"{self.path.stem}-refused")
-        file = folder / f"{entry.token}.json"
-        try:
-            folder.mkdir(mode=0o700, exist_ok=True)
-            with os.fdopen(os.open(file, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "wb") as opened:
-                opened.write(content)
-        except OSError:  # the bucket has it too
-            return None
-        return file
-
-    def doubt(self, name: str) -> None:
-        """Forget the result of this content hash: its task counts as before, and its result is fetched again."""
-        self.file.rows(
-            "UPDATE executions SET state = 'sent', reserved = max(reserved, cost), cost = 0, result = NULL,"
-            " checksum = NULL, updated = ? WHERE hash = ? AND state = 'completed'",
-            [time.time(), name],
-        )
-
-    def way_out(self, entry: Entry) -> str:
-        """Return how to go on without a task's result."""
-        name = entry.token if entry.arn is None else entry.arn.rpartition("/")[2]
-        return (
-            f"`qdeq ledger {self.path} --give-up {printable(name)}` counts it as lost and lets another take its place."
-        )
-
-    def give_up(self, name: str) -> Entry:
-        """Count a task as lost: it keeps what was held for it, and another one is made where it is wanted again.
-
-        Args:
-            name: The task's ARN or the end of it, its token, or the number of a damaged row.
-
-        Returns:
-            The row as it was.
-
-        Raises:
-            LedgerError: There is none, or several; or it has ended, and its result is whole.
-        """
-        reason = "given up: another task may take its place"
-        with self.file.transaction():
-            found = self.file.rows(
-                f"SELECT id, {_COLUMNS} FROM executions WHERE ?1 IN (token, arn, CAST(id AS TEXT))"
-                " OR substr(arn, -length(?1) - 1) = '/' || ?1",
-                [name],
-            )
-            if len(found) != 1:
-                raise LedgerError(
-                    f"{self.path}: {len(found) or 'no'} tasks are called {printable(name)}\n"
-                    "`qdeq ledger --tasks` lists them; give the ARN, or the token of one that has none."
-                )
-            row, entry = found[0][0], Entry(*found[0][1:])
-            damaged = entry.state not in IN_FLIGHT and row in self._damaged()
-            if entry.state not in IN_FLIGHT and not damaged:
-                raise LedgerError(
-                    f"{self.path}: the task {printable(name)} is not in flight: it is {entry.state}\n"
-                    "Only a task whose result never appears, or whose row is damaged, is given up."
-                )
-            self.file.rows(
-                "UPDATE executions SET state = 'failed', reason = ?, reserved = max(reserved, cost), cost = 0,"
-                " result = NULL, checksum = NULL, updated = ? WHERE id = ?",
-                [reason, time.time(), row],
-            )
-        return entry
 
     def _known(self, token: str, column: str) -> str | None:
         """Return what the token's row says in a column."""

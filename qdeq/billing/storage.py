@@ -175,11 +175,11 @@ class LedgerFile:
             except (sqlite3.Error, OverflowError) as error:  # a number that is none of 64 bits
                 raise self._error(error) from error
 
-    def damaged(self, how: str) -> LedgerError:
+    def damaged(self, how: str, remedy: str = "put a copy back") -> LedgerError:
         """Return the error for a ledger that does not hold what was written."""
         return LedgerError(
             f"{self.path}: the ledger is damaged ({how})\n"
-            "What it says of tasks cannot be trusted: put a copy back, or name another file as budget.ledger."
+            f"What it says of tasks cannot be trusted: {remedy}, or name another file as budget.ledger."
         )
 
     def _error(self, error: sqlite3.Error | OSError | OverflowError) -> LedgerError:

@@ -49,6 +49,7 @@ def ledger(
     Every result is read and checked: a ledger with a damaged one is refused, as it is by a run, and the rows are named.
     """
     from qdeq.billing.ledger import Ledger
+    from qdeq.billing.lost_tasks import give_up as lose
     from qdeq.billing.prices import NANO, dollars
 
     if lost:
@@ -56,7 +57,7 @@ def ledger(
     file = _file(path)
     with closing(Ledger(file)) as book:
         for name in give_up or []:
-            entry = book.give_up(name)
+            entry = lose(book, name)
             typer.echo(f"given up: {printable(entry.arn or entry.token)}; {dollars(entry.held)} stay counted", err=True)
         book.verify()
         if as_json:

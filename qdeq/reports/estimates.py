@@ -13,8 +13,8 @@ from qdeq.billing.prices import PRICES_AS_OF, SMALL_REGISTER, Price, dollars
 from qdeq.reports.ledgers import money_table
 
 TYPICALLY = (
-    "\ntypically: where the read-out's ReLU is dead for every image of a step, no gradient reaches the circuit; "
-    "weights that stay\nask for nothing new, and it can be fewer"
+    "\ntypically: where the read-out's ReLU is dead for every image, no gradient reaches the circuit; its weights "
+    "stay, and an epoch asks for less"
 )
 
 
@@ -36,10 +36,8 @@ def estimate_table(estimate: Estimate) -> RenderableType:
 
 
 def _bill_table(bill: Bill, *, certain: bool) -> Table:
-    table = money_table("", "circuits", "tasks", "shots", "cost")
-    how = "" if certain else ", typically"
-    rows = {"a training step": bill.step, f"the first epoch{how}": bill.epoch, f"in all{how}": bill.total}
-    for name, bounds in rows.items():
+    table = money_table("" if certain else "typically", "circuits", "tasks", "shots", "cost")
+    for name, bounds in (("a training step", bill.step), ("the first epoch", bill.epoch), ("in all", bill.total)):
         counts = [_range(bounds, what) for what in ("circuits", "tasks", "shots")]
         low, high = dollars(bounds.least.low), dollars(bounds.most.high)
         table.add_row(name, *counts, low if low == high else f"{low} to {high}")

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from qdeq.backends.paid import Client, PaidBackend
 from qdeq.billing.account import open_ledger, spending
 from qdeq.billing.budget import Budget
-from qdeq.billing.entries import Spent
 from qdeq.billing.ledger import Ledger
+from qdeq.billing.spent import Spent, check_holds, spent_in, stand_in_for
 from qdeq.data import FeatureSplits
 from qdeq.errors import BudgetError, CheckpointError, LedgerError
 from qdeq.models import QDEQClassifier
@@ -60,7 +60,7 @@ class Purchase:
                 f"{self.ledger}: the run's ledger is gone, in which {known} were counted\n{known.way_on()}"
             )
         with closing(Ledger(self.ledger)) as book:
-            book.check_holds(known)
+            check_holds(book, known)
 
     @contextmanager
     def account(self, note: Callable[[str], None]) -> Iterator[None]:
@@ -130,10 +130,10 @@ def prepare(
 def known_spent() -> dict[str, Any] | None:
     """Return what a checkpoint says of money: what was spent by now, in which ledger; None where nothing costs any."""
     ledger = open_ledger()
-    return None if ledger is None else asdict(ledger.spent())
+    return None if ledger is None else asdict(spent_in(ledger))
 
 
-def spent_in(saved: Checkpoint | None) -> Spent | None:
+def spent_before(saved: Checkpoint | None) -> Spent | None:
     """Return what a checkpoint says was spent; None where it says nothing.
 
     Raises:
@@ -154,7 +154,7 @@ def last_spent(folder: RunFolder) -> Spent | None:
 
     for path in reversed(folder.states()):
         try:
-            return spent_in(load_checkpoint(path))
+            return spent_before(load_checkpoint(path))
         except CheckpointError:  # the one before it knows nearly as much
             continue
     return None
@@ -181,11 +181,11 @@ def replace_lost(folder: RunFolder, named: str | None) -> tuple[Path, Spent]:
             "Go on with qdeq train --resume: nothing says that a ledger is missing."
         )
     with closing(Ledger(path)) as book:
-        if book.spent().ledger == lost.ledger:
+        if spent_in(book).ledger == lost.ledger:
             raise LedgerError(
                 f"{path}: is the run's ledger, and not lost\nGo on with qdeq train --resume {folder.path}."
             )
-        book.stand_in_for(lost)
+        stand_in_for(book, lost)
     return path, lost
 
 

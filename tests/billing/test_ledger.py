@@ -14,6 +14,8 @@ import pytest
 from qdeq.billing.entries import Limits, Totals
 from qdeq.billing.execution import Execution, Result
 from qdeq.billing.ledger import Ledger
+from qdeq.billing.lost_tasks import give_up, put_aside
+from qdeq.billing.spent import check_holds, spent_in, stand_in_for
 from qdeq.errors import LedgerError
 
 WIDE = Limits(10**12)
@@ -193,10 +195,10 @@ def test_a_ledger_of_0_1_0_opens_with_its_results_and_what_it_counted(tmp_path):
     assert [(entry.state, entry.asked) for entry in book.entries()] == [
         ("completed", None), ("completed", None), ("sent", None), ("failed", None),
     ]  # fmt: skip
-    own = book.spent().ledger
+    own = spent_in(book).ledger
     book.close()
     book = Ledger(path)  # and again, as it is written now
-    assert (book.spent().ledger, book.totals().tasks) == (own, 4)
+    assert (spent_in(book).ledger, book.totals().tasks) == (own, 4)
     book.close()
 
 
@@ -205,7 +207,7 @@ def test_only_its_owner_may_read_a_ledger_and_what_belongs_to_it(tmp_path):
     try:
         book = Ledger(tmp_path / "ledger.sqlite")
         (entry,), _ = book.reserve([(ONE, 5)], WIDE, "s3://bucket/prefix")
-        aside = book.put_aside(entry, b"\xff", "wrong")
+        aside = put_aside(book, entry, b"\xff", "wrong")
     finally:
         os.umask(old)
     assert aside.read_bytes() == b"\xff"
@@ -224,24 +226,24 @@ def test_another_ledger_and_an_older_copy_are_told_from_a_run_s_own(tmp_path, le
     ledger.file.rows("PRAGMA wal_checkpoint(TRUNCATE)")
     shutil.copy(ledger.path, tmp_path / "copy.sqlite")
     ledger.reserve([(other(1), 7)], WIDE, "s3://bucket/prefix")
-    known = ledger.spent()
+    known = spent_in(ledger)
     assert (known.rows, known.tasks, known.shots, known.cost) == (2, 2, 0, 12)
-    ledger.check_holds(known)
+    check_holds(ledger, known)
     copy, stranger = Ledger(tmp_path / "copy.sqlite"), Ledger(tmp_path / "stranger.sqlite")
     with pytest.raises(LedgerError, match="an older copy of the run's ledger: it has 1 of 2 tasks"):
-        copy.check_holds(known)
+        check_holds(copy, known)
     with pytest.raises(
         LedgerError, match=r"another ledger than the run's, in which 2 tasks .* were counted\nPut the run's"
     ):
-        stranger.check_holds(known)
+        check_holds(stranger, known)
     for _ in range(2):  # once is enough, and twice is not more
-        stranger.stand_in_for(known)
-    stranger.check_holds(known)
+        stand_in_for(stranger, known)
+    check_holds(stranger, known)
     assert stranger.totals() == Totals(2, 0, 12)
     assert stranger.reserve([(ONE, 5)], Limits(16), "s3://bucket/prefix")[1] == "max_usd"
-    later = stranger.spent()
+    later = spent_in(stranger)
     third = Ledger(tmp_path / "third.sqlite")
-    third.stand_in_for(later)
+    stand_in_for(third, later)
     assert third.totals() == stranger.totals()
     for book in (copy, stranger, third):
         book.close()
@@ -259,13 +261,13 @@ def test_a_task_is_given_up_by_any_of_its_names_and_stays_counted(ledger):
     ledger.sent(entries[0].token, "arn:quantum-task/one")
     ledger.sent(entries[1].token, "arn:quantum-task/two")
     for name in ("arn:quantum-task/one", "two", entries[2].token):
-        assert ledger.give_up(name).state in ("sent", "reserved")
+        assert give_up(ledger, name).state in ("sent", "reserved")
         with pytest.raises(LedgerError, match="is not in flight: it is failed"):
-            ledger.give_up(name)
+            give_up(ledger, name)
     assert ledger.totals() == Totals(3, 0, 30)
     for name in ("%", "", "arn", "quantum-task/one/"):
         with pytest.raises(LedgerError, match="no tasks are called"):
-            ledger.give_up(name)
+            give_up(ledger, name)
     ((again,), _) = ledger.reserve([(other(0), 10)], WIDE, "s3://bucket/prefix")
     assert (again.attempt, again.fresh) == (2, True)
     ledger.complete(entries[0].token, Result(values=(0.5,)), cost=3, seconds=None)  # it appears after all

@@ -14,6 +14,7 @@ from qdeq.backends import get_backend
 from qdeq.billing.account import spending
 from qdeq.billing.budget import Budget
 from qdeq.billing.ledger import Ledger
+from qdeq.billing.lost_tasks import doubt
 from qdeq.circuit import Circuit, Gate, Input, Weight
 from qdeq.errors import BackendError, BudgetReached, LedgerError, QdeqError
 from qdeq.observables import Z
@@ -123,7 +124,7 @@ def test_an_impossible_result_that_an_older_version_kept_is_fetched_again(braket
     expectation(ledger)
     book = Ledger(ledger)
     (entry,) = book.entries()
-    book.doubt(entry.hash)
+    doubt(book, entry.hash)
     book.complete(entry.token, Result(values=(100.0, 0.5)), entry.cost, 3.0)  # as 0.1.0 took it
     book.close()
     notes = []

@@ -6,6 +6,7 @@ import pytest
 from paid_runs import QUICK, figures, run, sets, write_experiment
 
 from qdeq.billing.ledger import Ledger
+from qdeq.billing.spent import spent_in
 from qdeq.training.checkpoints import load_checkpoint
 from qdeq.training.folder import RunFolder
 
@@ -36,7 +37,7 @@ def test_a_ledger_that_is_gone_is_refused_and_can_be_put_back_or_replaced(stoppe
     said = load_checkpoint(folder.states()[-1]).state["spent"]
     book = Ledger(stopped)
     assert (said["tasks"], said["cost"]) == (book.totals().tasks, book.totals().cost)
-    assert said["ledger"] == book.spent().ledger
+    assert said["ledger"] == spent_in(book).ledger
     book.close()
     paid = len(braket_env.tasks())
     shutil.copy(stopped, tmp_path / "aside.sqlite")
@@ -65,7 +66,7 @@ def test_a_ledger_that_is_gone_is_refused_and_can_be_put_back_or_replaced(stoppe
 
 def test_an_older_copy_is_refused(stopped, braket_env, tmp_path):
     book = Ledger(stopped)
-    whole = book.spent().rows
+    whole = spent_in(book).rows
     book.file.rows("DELETE FROM executions WHERE id > 10")
     book.close()
     told = run("train", "--resume", "run", *MORE, code=2).stderr

@@ -14,6 +14,7 @@ from qdeq.billing.account import OpenAccount
 from qdeq.billing.entries import Entry
 from qdeq.billing.execution import Asked, Execution, Result
 from qdeq.billing.ledger import Ledger
+from qdeq.billing.lost_tasks import put_aside, way_out
 from qdeq.billing.prices import Price, dollars
 from qdeq.errors import BackendError
 
@@ -64,8 +65,8 @@ class Tasks:
             if none_made:
                 ledger.end(entry.token, "rejected", self.device.session.redact(error))
             what = f"sending a task to {self.device.target.name}"
-            way_out = ledger.way_out(entry)
-            raise self.device.explained(error, what, none_made=none_made, way_out=way_out) from None
+            lost = way_out(ledger, entry)
+            raise self.device.explained(error, what, none_made=none_made, way_out=lost) from None
         ledger.sent(entry.token, arn)
         return arn
 
@@ -130,17 +131,17 @@ class Tasks:
             reason = self.device.session.redact(described.get("failureReason") or words)
             account.ledger.end(entry.token, "cancelled" if cancelled else "failed", reason)
             return Failed(arn, reason, cancelled)
-        way_out = account.ledger.way_out(entry)
+        lost = way_out(account.ledger, entry)
         try:
             content = self.device.fetch(described)
         except SERVICE_ERRORS as error:
-            raise self.device.explained(error, f"fetching the result of {arn}", way_out=way_out) from None
+            raise self.device.explained(error, f"fetching the result of {arn}", way_out=lost) from None
         try:
             result, seconds = read_result(content, asked, arn, entry.qubits, entry.shots)
         except BackendError as error:
-            aside = account.ledger.put_aside(entry, content, str(error))
+            aside = put_aside(account.ledger, entry, content, str(error))
             kept = f"It is kept in {aside}, and fetched again" if aside else "It is fetched again"
-            remedy = f"{kept} by the next run with this ledger, for nothing. Or {way_out}"
+            remedy = f"{kept} by the next run with this ledger, for nothing. Or {lost}"
             raise BackendError(f"{arn}: {error}\n{remedy}") from error
         if result.shots != entry.shots:
             account.note(f"{arn} was measured {result.shots:,} times, not {entry.shots:,}; its errors are larger")
