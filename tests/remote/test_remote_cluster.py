@@ -74,6 +74,7 @@ def test_a_paid_sweep_loses_a_node_and_neither_a_result_nor_a_dollar(tmp_path, b
     def both_are_half_way():
         return all(list(folder.run(cell).glob("checkpoints/step-*.safetensors")) for cell in sweep.cells)
 
+    began = time.monotonic()
     with killing(cluster, both_are_half_way):
         result = run_sweep(sweep, tmp_path / "out", address=cluster[0].address, workers=2)
     assert result.complete
@@ -93,7 +94,8 @@ def test_a_paid_sweep_loses_a_node_and_neither_a_result_nor_a_dollar(tmp_path, b
     bill = braket_env.bill()
     assert sorted(arns) == sorted(task["arn"] for task in braket_env.tasks())
     assert costs == round(bill["usd"] * 1e9)
-    print(f"two cells, one node killed: {bill['tasks']} tasks, ${bill['usd']:.4f}, events {events}")
+    took = time.monotonic() - began
+    print(f"two cells, one node killed: {bill['tasks']} tasks, ${bill['usd']:.4f}, {took:.0f} s, events {events}")
     for cell in sweep.cells:
         (tmp_path / "cell.yaml").write_text(cell.spec.to_yaml())
         run("train", "cell.yaml", "--out", f"quiet-{cell.seed}", "-q")
@@ -107,6 +109,8 @@ def test_a_run_whose_circuits_are_on_the_cluster_loses_a_node_and_no_digit(tmp_p
     options = ["--set", "training.epochs=3", "--set", "solver.fixed_steps=4"]
     run("train", experiment, "--out", "here", "-q", *options, "--set", f"backend={json.dumps(here)}")
     there = here | {"ray_address": cluster[0].address}
+    began = time.monotonic()
     with killing(cluster, (tmp_path / "there" / "checkpoints" / "best.safetensors").exists):
         run("train", experiment, "--out", "there", "-q", *options, "--set", f"backend={json.dumps(there)}")
+    print(f"circuits on two nodes, one killed after the first epoch: {time.monotonic() - began:.0f} s")
     assert figures(tmp_path / "there") == figures(tmp_path / "here")

@@ -116,7 +116,9 @@ def open_device(backend: RemoteBraket, clock: Clock) -> RemoteDevice:
         )
     _check_status(device)
     try:
-        return _described(backend, device, session)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # likewise
+            return _described(backend, device, session)
     except UNREADABLE as error:
         raise _unreadable(name, error) from error
 
