@@ -65,7 +65,7 @@ def ledger(
             for row in rows:
                 del row["fresh"]
                 row.update({name: row[name] / NANO for name in ("reserved", "cost")})
-                row["result"] = row["result"] and json.loads(row["result"])
+                row.update({name: row[name] and json.loads(row[name]) for name in ("result", "asked")})
             typer.echo(json.dumps({"format_version": 1, "file": str(file), "entries": rows}, indent=2))
             return
         from qdeq.reports.ledgers import ledger_table
