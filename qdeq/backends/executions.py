@@ -145,21 +145,33 @@ def run_parallel(backend: Runner, circuits: Sequence[Any]) -> np.ndarray:
 
 
 def _map(backend: Runner, chunks: Sequence[Sequence[Any]], workers: int) -> list[np.ndarray]:
+    if backend.ray_address is not None:
+        return _map_on_ray(backend, chunks)
     import joblib
 
-    if backend.ray_address is None:
-        parallel = joblib.Parallel(n_jobs=workers, backend="loky")
-        return list(parallel(joblib.delayed(_run_chunk)(backend, chunk) for chunk in chunks))
+    parallel = joblib.Parallel(n_jobs=workers, backend="loky")
+    return list(parallel(joblib.delayed(_run_chunk)(backend, chunk) for chunk in chunks))
+
+
+def _map_on_ray(backend: Runner, chunks: Sequence[Sequence[Any]]) -> list[np.ndarray]:
+    """Run chunks as tasks of a Ray cluster, which has those anew that a lost machine took with it."""
     try:
         import ray
-        from ray.util.joblib import register_ray
     except ImportError as error:
         raise BackendError('ray_address needs Ray: pip install "qdeq[distributed]"') from error
     if not ray.is_initialized():
         ray.init(address=backend.ray_address, log_to_driver=False)
-    register_ray()
-    with joblib.parallel_config(backend="ray", n_jobs=-1):
-        return list(joblib.Parallel()(joblib.delayed(_run_chunk)(backend, chunk) for chunk in chunks))
+    run, errors = ray.remote(_run_chunk), ray.exceptions
+    try:
+        results: list[np.ndarray] = ray.get([run.remote(backend, chunk) for chunk in chunks])
+    except errors.RayTaskError as error:  # what a chunk itself raised
+        raise error.cause from error
+    except (errors.WorkerCrashedError, errors.NodeDiedError, errors.ObjectLostError, errors.OutOfMemoryError) as error:
+        raise BackendError(
+            f"the Ray cluster at {backend.ray_address} lost the circuits of backend {backend.name!r} again and again "
+            f"({type(error).__name__})\nLook at its nodes with `ray status`; they may have run out of memory."
+        ) from error
+    return results
 
 
 def _run_chunk(backend: Runner, circuits: Sequence[Any]) -> np.ndarray:

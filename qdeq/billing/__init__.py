@@ -6,6 +6,8 @@
 ``storage``     the ledger's file: its schema, transactions, and errors in words
 ``entries``     a row of the ledger, the sum of all, and the limits that it is held to
 ``ledger``      the ledger: reservations, tokens, results with checksums
+``lost_tasks``  tasks whose results are wrong, or never appear
+``spent``       what a checkpoint knows of the ledger
 ``budget``      the options of an experiment's ``budget:``
 ``account``     what every execution that costs money goes through
 ``amounts``     tasks, shots and money as one quantity, and bounds on it

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 from qdeq.billing.budget import LEDGER_NAME, Budget
 from qdeq.billing.execution import Execution, Result
 from qdeq.billing.ledger import Ledger
+from qdeq.billing.lost_tasks import doubt
 from qdeq.billing.prices import dollars
-from qdeq.errors import BudgetError, LedgerError
+from qdeq.errors import BudgetError
 
 if TYPE_CHECKING:
     from qdeq.backends.paid import Client, PaidBackend
@@ -69,16 +70,14 @@ class OpenAccount(Account):
         """Return what the ledger knows, and have the rest run within the limits; see :meth:`Account.obtain`."""
         wanted = {execution.hash: execution for execution in executions}
         found = self.ledger.results(wanted)
+        for name, execution in wanted.items():
+            if name in found and (problem := execution.asked.impossible(found[name])):
+                self.note(f"the ledger's result of {name[:12]} cannot be right ({problem}): it is fetched again")
+                doubt(self.ledger, name)
+                del found[name]
         missing = [execution for name, execution in wanted.items() if name not in found]
         if missing:
             found.update(self.client(backend).run(missing, self))
-        for execution in wanted.values():
-            if len(found[execution.hash].values) != execution.size:  # one that was settled without being wanted
-                raise LedgerError(
-                    f"{self.ledger.path}: the result of {execution.hash[:12]} has "
-                    f"{len(found[execution.hash].values)} numbers, and {execution.size} were asked for\n"
-                    "See `qdeq ledger --tasks`, which task it is; name another ledger to have it run anew."
-                )
         return [found[execution.hash] for execution in executions]
 
     def interrupted(self) -> str:
@@ -135,7 +134,7 @@ def spending(
         note: Told of what the user should know, one line each.
 
     Raises:
-        LedgerError: The ledger cannot be used.
+        LedgerError: The ledger cannot be used, or is damaged; or it was removed within the block.
 
     Example:
         >>> with spending(Budget(max_usd=1.0), ":memory:") as account:
@@ -143,6 +142,7 @@ def spending(
         '$0.00 of $1.00, 0 tasks, 0 shots'
     """
     with closing(Ledger(ledger or budget.ledger or LEDGER_NAME)) as book:
+        book.verify()
         account = OpenAccount(budget, book, note)
         with using(account):
             try:
@@ -150,6 +150,12 @@ def spending(
             except KeyboardInterrupt as interrupt:
                 said = "\n".join(filter(None, [str(interrupt), account.interrupted()]))
                 raise type(interrupt)(said) from interrupt
+        book.file.check_place()
+
+
+def open_ledger() -> Ledger | None:
+    """Return the ledger of the account that is open; None where nothing costs money."""
+    return _open[-1].ledger if _open and isinstance(_open[-1], OpenAccount) else None
 
 
 def current_account(backend: str) -> Account:

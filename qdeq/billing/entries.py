@@ -33,8 +33,15 @@ class Entry:
     reason: str | None
     created: float
     updated: float
+    asked: str | None = None
+    """What the result is judged by, as :meth:`Asked.to_json` writes it; None in what 0.1.0 wrote."""
     fresh: bool = False
     """Whether the row was made just now, so that no request can have been made before."""
+
+    @property
+    def held(self) -> int:
+        """What a task that is given up keeps counted: what was held for it, or what it was billed if that was more."""
+        return max(self.reserved, self.cost)
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,8 @@ class Estimate:
         bill: By that way; None for a backend that costs nothing.
         others: By the other way, where there is one.
         remark: What there is to say of a backend that costs nothing.
+        certain: Whether the least of an epoch and of all is a bound. It is what a run takes whose weights move in every
+            step; where no gradient may reach the circuit they may stay, and what is known is not paid for again.
     """
 
     backend: str
@@ -52,18 +54,19 @@ class Estimate:
     bill: Bill | None = None
     others: tuple[tuple[How, Bill], ...] = ()
     remark: str = ""
+    certain: bool = True
 
     def chosen(self) -> str:
         """Return how circuits are chosen and what the other way would cost, in one line."""
         if self.bill is None or self.how is None:
             return f"{self.backend}: {self.remark}"
-        text = f"{self.backend}: {WAYS[self.how]}: {_said(self.bill.step)} a step, {_said(self.bill.total)} in all"
+        text = f"{self.backend}: {WAYS[self.how]}: {_said(self.bill.step)} a step, {self._in_all(self.bill)} in all"
         for how, bill in self.others:
             text += f"; {WAYS[how]} would take {_said(bill.step)} a step"
         return text
 
     def check(self, limits: Limits) -> None:
-        """Refuse a budget that the run is certain to pass.
+        """Refuse a budget that the run is certain to pass, given that its weights move.
 
         Raises:
             BudgetError: It is too small.
@@ -75,8 +78,8 @@ class Estimate:
         if short is not None:
             what = {"max_usd": dollars(least.low), "max_tasks": f"{least.tasks:,}", "max_shots": f"{least.shots:,}"}
             raise BudgetError(
-                f"budget.{short} is too small: this experiment takes at least {what[short]} "
-                f"({_said(self.bill.total)} in all)\n"
+                f"budget.{short} is too small: this experiment takes at least {what[short]}"
+                f"{'' if self.certain else ' where its weights move'} ({self._in_all(self.bill)} in all)\n"
                 f"Raise budget.{short}, or train fewer epochs on fewer images; `qdeq estimate` shows what costs what."
             )
 
@@ -85,9 +88,12 @@ class Estimate:
         if self.bill is None or not self.bill.total.least.low <= limits.cost < self.bill.total.most.high:
             return None
         return (
-            f"budget.max_usd ({dollars(limits.cost)}) is within the estimate ({_said(self.bill.total)}): the run may "
+            f"budget.max_usd ({dollars(limits.cost)}) is within the estimate ({self._in_all(self.bill)}): the run may "
             "stop before its end, as each task is reserved at its upper price"
         )
+
+    def _in_all(self, bill: Bill) -> str:
+        return f"{'' if self.certain else 'typically '}{_said(bill.total)}"
 
     def to_data(self) -> dict[str, Any]:
         """Return the estimate as JSON-ready data; money in USD."""
@@ -99,6 +105,7 @@ class Estimate:
             "prices_as_of": PRICES_AS_OF,
             "price": None if self.price is None else self.price.model_dump(),
             "remark": self.remark,
+            "certain": self.certain,
             "bills": {how: _bill_data(bill) for how, bill in bills.items()},
         }
 
@@ -140,7 +147,16 @@ def estimate(spec: ExperimentSpec, sizes: Sizes, *, backend: Any = None, price: 
         raise refused
     order = sorted(costs, key=lambda how: costs[how])
     bills = {how: bounded_bill(_by(spec, how), sizes, price) for how in order}
-    return Estimate(chosen.name, chosen.device_arn, price, order[0], bills[order[0]], tuple(bills.items())[1:])
+    others, certain = tuple(bills.items())[1:], weights_surely_move(spec)
+    return Estimate(chosen.name, chosen.device_arn, price, order[0], bills[order[0]], others, certain=certain)
+
+
+def weights_surely_move(spec: ExperimentSpec) -> bool:
+    """Whether every step has a gradient in the circuit's weights.
+
+    The read-out's ReLU may be dead for every image, and then lets none through; a penalty on the Jacobian goes past it.
+    """
+    return spec.model.mode == "implicit" and spec.training.jacobian_weight > 0
 
 
 def _by(spec: ExperimentSpec, how: How) -> ExperimentSpec:

@@ -3,6 +3,9 @@
 A row is written before the request, with the client token that the request carries, so that a request repeated after a
 crash is the same task; the task's name follows, then its result and what it cost. An execution is known by its content:
 what was computed before is read, not paid for again. Processes may share the file.
+
+A ledger has an id, which the checkpoints of its runs keep. One that is lost is replaced by one that counts what the
+lost one had spent (:mod:`qdeq.billing.spent`).
 """
 
 from __future__ import annotations
@@ -16,13 +19,13 @@ from pathlib import Path
 from qdeq.billing.entries import IN_FLIGHT, Entry, Limits, State, Totals
 from qdeq.billing.execution import Execution, Result
 from qdeq.billing.storage import LedgerFile
-from qdeq.errors import LedgerError
+from qdeq.errors import LedgerError, printable
 
 _NAMED = 5
 """At most so many damaged results are named."""
-_COLUMNS = (
+COLUMNS = (
     "hash, attempt, backend, device, qubits, shots, key, token, destination, arn, state, reserved, cost, seconds, "
-    "result, reason, created, updated"
+    "result, reason, created, updated, asked"
 )
 
 
@@ -72,38 +75,48 @@ class Ledger:
         """
         self._completed("1")
 
+    def damaged_rows(self) -> list[int]:
+        """Return the numbers of the rows that are not as they were written."""
+        return [row for row, _, whole, *_ in self._checked("1") if not whole]
+
     def _completed(self, where: str, values: Sequence[str] = ()) -> list[tuple[str, str]]:
         """Return content hash and result of rows that have a result, each checked against its checksum."""
+        rows = self._checked(where, values)
+        bad = [f"row {row}, {printable(str(arn))}" for row, arn, whole, *_ in rows if not whole]
+        if bad:
+            named = "; ".join([*bad[:_NAMED], *(["..."] if bad[_NAMED:] else [])])
+            what = f"{len(bad)} of {len(rows)} results are not as they were written: {named}"
+            raise self.file.damaged(what, "put a copy back, or give these up by `qdeq ledger FILE --give-up ROW`")
+        return [(name, text) for _, _, _, name, text in rows]
+
+    def _checked(self, where: str, values: Sequence[str] = ()) -> list[tuple[int, str | None, bool, str, str]]:
+        """Return number and ARN of rows with a result, whether it is as it was written, content hash and result."""
         rows = self.file.rows(
             "SELECT id, arn, state, checksum, hash, token, result, cost, seconds FROM executions"
             f" WHERE (state = 'completed' OR checksum IS NOT NULL) AND {where} ORDER BY id",
             values,
         )
-        bad = [
-            f"row {row}, {arn}"
+        return [
+            (row, arn, state == "completed" and checksum == _checksum(*content), content[0], content[2])
             for row, arn, state, checksum, *content in rows
-            if state != "completed" or checksum != _checksum(*content)
         ]
-        if bad:
-            named = "; ".join([*bad[:_NAMED], *(["..."] if bad[_NAMED:] else [])])
-            raise self.file.damaged(f"{len(bad)} of {len(rows)} results are not as they were written: {named}")
-        return [(name, text) for *_, name, _, text, _, _ in rows]
 
     def entries(self, states: Sequence[State] = ()) -> list[Entry]:
         """Return all rows, or those in some states, oldest first."""
         where = f"WHERE state IN ({', '.join('?' * len(states))})" if states else ""
-        return [Entry(*row) for row in self.file.rows(f"SELECT {_COLUMNS} FROM executions {where} ORDER BY id", states)]
+        return [Entry(*row) for row in self.file.rows(f"SELECT {COLUMNS} FROM executions {where} ORDER BY id", states)]
 
     def in_flight(self) -> list[Entry]:
         """Return the tasks whose end is not known."""
         return self.entries(IN_FLIGHT)
 
     def totals(self) -> Totals:
-        """Return what counts against a budget."""
+        """Return what counts against a budget, in this ledger and in lost ones that it stands in for."""
         ((tasks, shots, cost),) = self.file.rows(
-            "SELECT count(*), coalesce(sum(shots), 0),"
+            "SELECT count(*) + (SELECT sum(tasks) FROM ledgers),"
+            " coalesce(sum(shots), 0) + (SELECT sum(shots) FROM ledgers),"
             " coalesce(sum(CASE state WHEN 'completed' THEN cost ELSE reserved END), 0)"
-            " FROM executions WHERE state != 'rejected'"
+            " + (SELECT sum(cost) FROM ledgers) FROM executions WHERE state != 'rejected'"
         )
         return Totals(tasks, shots, cost)
 
@@ -144,15 +157,16 @@ class Ledger:
         return entries, None
 
     def _newest(self, name: str) -> Entry | None:
-        rows = self.file.rows(f"SELECT {_COLUMNS} FROM executions WHERE hash = ? ORDER BY attempt DESC LIMIT 1", [name])
+        rows = self.file.rows(f"SELECT {COLUMNS} FROM executions WHERE hash = ? ORDER BY attempt DESC LIMIT 1", [name])
         return Entry(*rows[0]) if rows else None
 
     def _insert(self, execution: Execution, attempt: int, amount: int, destination: str) -> Entry:
         now, token = time.time(), str(uuid.uuid4())
         row = (execution.hash, attempt, execution.backend, execution.device, execution.qubits, execution.shots)
         more = (execution.key, token, destination, None, "reserved", amount, 0, None, None, None, now, now)
-        self.file.rows(f"INSERT INTO executions ({_COLUMNS}) VALUES ({', '.join('?' * 18)})", [*row, *more])
-        return Entry(*row, *more, fresh=True)  # type: ignore[arg-type]
+        values = [*row, *more, asked := execution.asked.to_json()]
+        self.file.rows(f"INSERT INTO executions ({COLUMNS}) VALUES ({', '.join('?' * len(values))})", values)
+        return Entry(*row, *more, asked, fresh=True)  # type: ignore[arg-type]
 
     def sent(self, token: str, arn: str) -> None:
         """Note the name that the service gave the task, be it that another process took it for refused.
@@ -175,9 +189,9 @@ class Ledger:
         """Count a task that should not be there as one that failed: its result is not needed, its price may be due."""
         reason = f"a second task of the client token {token}"
         self.file.rows(
-            f"INSERT OR IGNORE INTO executions ({_COLUMNS}) SELECT hash, (SELECT min(attempt) - 1 FROM executions"
+            f"INSERT OR IGNORE INTO executions ({COLUMNS}) SELECT hash, (SELECT min(attempt) - 1 FROM executions"
             " AS all_of WHERE all_of.hash = executions.hash), backend, device, qubits, shots, key, ?, destination, ?,"
-            " 'failed', reserved, 0, NULL, NULL, ?, ?, ? FROM executions WHERE token = ?",
+            " 'failed', reserved, 0, NULL, NULL, ?, ?, ?, asked FROM executions WHERE token = ?",
             [f"{token}/{arn}", arn, reason, time.time(), time.time(), token],
         )
 
@@ -186,7 +200,9 @@ class Ledger:
         text, seconds = result.to_json(), None if seconds is None else float(seconds)
         with self.file.transaction():
             checksum = _checksum(self._known(token, "hash"), token, text, cost, seconds)
-            self._update(token, state="completed", result=text, cost=cost, seconds=seconds, checksum=checksum)
+            self._update(
+                token, state="completed", result=text, cost=cost, seconds=seconds, checksum=checksum, reason=None
+            )
 
     def end(self, token: str, state: State, reason: str) -> None:
         """Note that a task ended without a result: ``failed``, ``cancelled``, or ``rejected`` if it has no name yet."""

@@ -12,7 +12,7 @@ from decimal import ROUND_CEILING, Decimal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from qdeq.errors import BudgetError
+from qdeq.errors import BudgetError, printable
 from qdeq.numbers import as_number
 
 NANO = 10**9
@@ -137,7 +137,10 @@ class ListedPrice:
             price: Of the table, or the user's.
             chosen: Whether it is the user's.
         """
-        said, ours = f"${self.usd:g} per {self.unit}", "budget.prices" if chosen else f"the table of {PRICES_AS_OF}"
+        said, ours = (
+            f"${self.usd:g} per {printable(self.unit, 40)}",
+            "budget.prices" if chosen else f"the table of {PRICES_AS_OF}",
+        )
         if self.unit.lower() not in _UNITS or not 0 <= self.usd <= LARGEST:
             return price, f"its price ({said}) cannot be compared with {ours}: look at AWS's page"
         name, units = _UNITS[self.unit.lower()]

@@ -12,6 +12,11 @@ from qdeq.billing.estimate import WAYS, Estimate
 from qdeq.billing.prices import PRICES_AS_OF, SMALL_REGISTER, Price, dollars
 from qdeq.reports.ledgers import money_table
 
+TYPICALLY = (
+    "\ntypically: where the read-out's ReLU is dead for every image, no gradient reaches the circuit; its weights "
+    "stay, and an epoch asks for less"
+)
+
 
 def estimate_table(estimate: Estimate) -> RenderableType:
     """Return what an experiment takes on one backend: a step, the first epoch, all; and the other way beside it."""
@@ -24,12 +29,14 @@ def estimate_table(estimate: Estimate) -> RenderableType:
     ]
     for how, bill in bills.items():
         chosen = "chosen, " if how == estimate.how and len(bills) > 1 else ""
-        parts += [Text(f"\n{chosen}{WAYS[how]} (execution: {how})"), _bill_table(bill)]
+        parts += [Text(f"\n{chosen}{WAYS[how]} (execution: {how})"), _bill_table(bill, certain=estimate.certain)]
+    if not estimate.certain:
+        parts.append(Text(TYPICALLY))
     return Group(*parts)
 
 
-def _bill_table(bill: Bill) -> Table:
-    table = money_table("", "circuits", "tasks", "shots", "cost")
+def _bill_table(bill: Bill, *, certain: bool) -> Table:
+    table = money_table("" if certain else "typically", "circuits", "tasks", "shots", "cost")
     for name, bounds in (("a training step", bill.step), ("the first epoch", bill.epoch), ("in all", bill.total)):
         counts = [_range(bounds, what) for what in ("circuits", "tasks", "shots")]
         low, high = dollars(bounds.least.low), dollars(bounds.most.high)

@@ -14,6 +14,7 @@ from qdeq.billing.account import LISTED
 from qdeq.billing.entries import IN_FLIGHT, Entry
 from qdeq.billing.ledger import Ledger
 from qdeq.billing.prices import dollars
+from qdeq.errors import printable
 
 
 def ledger_table(ledger: Ledger, *, tasks: bool = False) -> RenderableType:
@@ -26,7 +27,7 @@ def ledger_table(ledger: Ledger, *, tasks: bool = False) -> RenderableType:
         rows = list(group)
         held = 0 if state in ("completed", "rejected") else sum(row.reserved for row in rows)
         figures = (f"{len(rows):,}", f"{sum(row.shots for row in rows):,}", dollars(sum(row.cost for row in rows)))
-        sums.add_row(device.rpartition("/")[2], state, *figures, dollars(held))
+        sums.add_row(_short(device), state, *figures, dollars(held))
     said = (
         f"{ledger.path}: {total.tasks:,} tasks, {total.shots:,} shots, {dollars(total.cost)} counted against the budget"
     )
@@ -49,11 +50,15 @@ def _task_table(entries: list[Entry]) -> Table:
     table = money_table("made", "device", "state", "shots", "billed", "content", "task, or why it ended")
     for entry in entries:
         made = datetime.fromtimestamp(entry.created, UTC).strftime("%Y-%m-%d %H:%M:%S")
-        what = " ".join(filter(None, [entry.arn or f"token {entry.token}", entry.reason]))
+        what = printable(" ".join(filter(None, [entry.arn or f"token {entry.token}", entry.reason])), 600)
         cost = dollars(entry.cost) if entry.state == "completed" else f"({dollars(entry.reserved)})"
-        name = entry.device.rpartition("/")[2]
+        name = _short(entry.device)
         table.add_row(made, name, entry.state, f"{entry.shots:,}", cost, entry.hash[:12], Text(what, overflow="fold"))
     return table
+
+
+def _short(device: str) -> str:
+    return printable(device.rpartition("/")[2], 40)
 
 
 def money_table(*columns: str) -> Table:

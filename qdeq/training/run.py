@@ -18,7 +18,7 @@ from qdeq.training.log import read_log
 from qdeq.training.progress import Progress
 from qdeq.training.record import RunRecord
 from qdeq.training.signals import terminable
-from qdeq.training.spending import prepare
+from qdeq.training.spending import prepare, spent_before
 from qdeq.training.summary import RunSummary
 from qdeq.training.team import Team, assemble, own_device
 from qdeq.training.trainer import Trainer
@@ -144,6 +144,7 @@ def _run(
         if began is not None and not team.leads:
             saved = folder.newest(progress.noted)
         if purchase is not None:
+            purchase.check_spent(spent_before(saved))
             stack.enter_context(purchase.account(progress.noted))
         stack.enter_context(cpu_threads(spec.training.threads, spec.model.qubits))
         if saved is None:

@@ -25,7 +25,7 @@ from qdeq.training.classify import Predictions, classify
 from qdeq.training.environment import check_device, cpu_threads
 from qdeq.training.folder import RunFolder
 from qdeq.training.record import RunRecord
-from qdeq.training.spending import prepare
+from qdeq.training.spending import last_spent, prepare
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -113,9 +113,12 @@ class SavedRun:
 
         Raises:
             BudgetError: The backend costs money, and the run has no budget.
+            LedgerError: The run's ledger is gone, or another one.
             BackendError: Credentials, region, device or storage are not as a task needs them.
         """
         purchase = prepare(self.spec, self.model, self.record.sizes, self.folder.ledger, whole=False)
+        if purchase is not None:
+            purchase.check_spent(last_spent(self.folder))
         account = nullcontext() if purchase is None else purchase.account(lambda message: None)
         # as in training: the last digit depends on it
         with account, cpu_threads(self.spec.training.threads, self.spec.model.qubits):

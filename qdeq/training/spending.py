@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qdeq.backends.paid import Client, PaidBackend
-from qdeq.billing.account import spending
+from qdeq.billing.account import open_ledger, spending
 from qdeq.billing.budget import Budget
 from qdeq.billing.ledger import Ledger
-from qdeq.errors import BudgetError
+from qdeq.billing.spent import Spent, check_holds, spent_in, stand_in_for
+from qdeq.errors import BudgetError, CheckpointError, LedgerError
 from qdeq.models import QDEQClassifier
 from qdeq.spec import ExperimentSpec
 
 if TYPE_CHECKING:
     from qdeq.billing.estimate import Estimate
+    from qdeq.training.checkpoints import Checkpoint
+    from qdeq.training.folder import RunFolder
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,24 @@ class Purchase:
     ledger: Path
     estimate: Estimate
     whole: bool = True
+
+    def check_spent(self, known: Spent | None) -> None:
+        """Refuse to go on without the ledger of a run's checkpoint: what it holds would be paid for again.
+
+        Args:
+            known: What the checkpoint says; None where it says nothing, as one of 0.1.0.
+
+        Raises:
+            LedgerError: The ledger is gone, another one, or an older copy.
+        """
+        if known is None:
+            return
+        if not self.ledger.exists():
+            raise LedgerError(
+                f"{self.ledger}: the run's ledger is gone, in which {known} were counted\n{known.way_on()}"
+            )
+        with closing(Ledger(self.ledger)) as book:
+            check_holds(book, known)
 
     @contextmanager
     def account(self, note: Callable[[str], None]) -> Iterator[None]:
@@ -103,6 +124,68 @@ def prepare(
     decided = replace(backend, execution=expected.how)
     model.function = replace(model.function, backend=decided)
     return Purchase(decided, client, budget, ledger, expected, whole)
+
+
+def known_spent() -> dict[str, Any] | None:
+    """Return what a checkpoint says of money: what was spent by now, in which ledger; None where nothing costs any."""
+    ledger = open_ledger()
+    return None if ledger is None else asdict(spent_in(ledger))
+
+
+def spent_before(saved: Checkpoint | None) -> Spent | None:
+    """Return what a checkpoint says was spent; None where it says nothing.
+
+    Raises:
+        CheckpointError: What it says cannot be read.
+    """
+    said = None if saved is None or saved.state is None else saved.state.get("spent")
+    if said is None or saved is None:
+        return None
+    try:
+        return Spent(**said)
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{saved.path}: what it says of money cannot be read\nTrain again.") from error
+
+
+def last_spent(folder: RunFolder) -> Spent | None:
+    """Return what the newest whole checkpoint of a run says was spent."""
+    from qdeq.training.checkpoints import load_checkpoint
+
+    for path in reversed(folder.states()):
+        try:
+            return spent_before(load_checkpoint(path))
+        except CheckpointError:  # the one before it knows nearly as much
+            continue
+    return None
+
+
+def replace_lost(folder: RunFolder, named: str | None) -> tuple[Path, Spent]:
+    """Give a run whose ledger is lost one that counts what its last checkpoint knows was spent.
+
+    Args:
+        folder: Of the run.
+        named: Its budget's ledger, where it names one.
+
+    Returns:
+        Where the ledger lies, and what it counts.
+
+    Raises:
+        LedgerError: No checkpoint knows of a ledger, or the run's own one is there.
+    """
+    path = folder.ledger if named is None else Path(named)
+    lost = last_spent(folder)
+    if lost is None:
+        raise LedgerError(
+            f"{folder.path}: no checkpoint of this run knows of a ledger\n"
+            "Go on with qdeq train --resume: nothing says that a ledger is missing."
+        )
+    with closing(Ledger(path)) as book:
+        if spent_in(book).ledger == lost.ledger:
+            raise LedgerError(
+                f"{path}: is the run's ledger, and not lost\nGo on with qdeq train --resume {folder.path}."
+            )
+        stand_in_for(book, lost)
+    return path, lost
 
 
 def _verified(budget: Budget, own: Path) -> Path:

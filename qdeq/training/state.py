@@ -17,6 +17,7 @@ from qdeq.spec import ExperimentSpec
 from qdeq.training.checkpoints import MODEL, Checkpoint, CheckpointInfo, model_tensors, save_checkpoint
 from qdeq.training.metrics import EpochRecord, Outcomes
 from qdeq.training.record import RunRecord
+from qdeq.training.spending import known_spent
 from qdeq.training.step import NotFinite
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ class TrainingState:
             "failed": dict(self.failed),
             "solves": self.solves,
             "adjoint_failed": self.adjoint_failed,
+            "spent": known_spent(),
         }
         measured = self.last if self.last is not None and self.last.step == self.step else None
         save_checkpoint(path, tensors, self._info(self.step, self.epoch, measured), state, record=self.record)

@@ -1,9 +1,13 @@
 """The ledger: on disk before anything is asked for, shared by processes, and summed without rounding."""
 
+import os
+import shutil
 import sqlite3
+import stat
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from patience import HANG
@@ -11,6 +15,8 @@ from patience import HANG
 from qdeq.billing.entries import Limits, Totals
 from qdeq.billing.execution import Execution, Result
 from qdeq.billing.ledger import Ledger
+from qdeq.billing.lost_tasks import give_up, put_aside
+from qdeq.billing.spent import check_holds, spent_in, stand_in_for
 from qdeq.errors import LedgerError
 
 WIDE = Limits(10**12)
@@ -167,3 +173,103 @@ def test_a_file_that_is_no_ledger_is_left_alone(tmp_path):
         assert str(path) in str(caught.value)
         assert len(str(caught.value).splitlines()) == 2
     assert text.read_text().startswith("not a data base")
+
+
+# -- what was written before, and who may read it ----------------------------------------------------------------------
+
+SV1 = "arn:aws:braket:::device/quantum-simulator/amazon/sv1"
+RY = "OPENQASM 3.0;\nqubit[1] q;\nry({}) q[0];\n#pragma braket result expectation z(q[0])\n"
+FLIP = "OPENQASM 3.0;\nbit[1] b;\nqubit[1] q;\nh q[0];\nb[0] = measure q[0];\n"
+
+
+def test_a_ledger_of_0_1_0_opens_with_its_results_and_what_it_counted(tmp_path):
+    path = tmp_path / "ledger.sqlite"
+    shutil.copy(Path(__file__).parent / "fixtures" / "ledger-0.1.0.sqlite", path)
+    exact = Execution("braket-sv1", SV1, RY.format(0.3), 1, "expectations", 1)
+    counts = Execution("braket-sv1", SV1, FLIP, 1, "counts", shots=8, key="7/train/1/0")
+    book = Ledger(path)
+    book.verify()
+    found = book.results([exact.hash, counts.hash])
+    assert found[exact.hash].values == (0.955336489125606,)
+    assert dict(found[counts.hash].counts) == {"0": 3, "1": 5}
+    assert book.totals() == Totals(4, 8, 2 * 3_750_000 + 2 * 7_500_000)
+    assert [(entry.state, entry.asked) for entry in book.entries()] == [
+        ("completed", None), ("completed", None), ("sent", None), ("failed", None),
+    ]  # fmt: skip
+    own = spent_in(book).ledger
+    book.close()
+    book = Ledger(path)  # and again, as it is written now
+    assert (spent_in(book).ledger, book.totals().tasks) == (own, 4)
+    book.close()
+
+
+def test_only_its_owner_may_read_a_ledger_and_what_belongs_to_it(tmp_path):
+    old = os.umask(0)
+    try:
+        book = Ledger(tmp_path / "ledger.sqlite")
+        (entry,), _ = book.reserve([(ONE, 5)], WIDE, "s3://bucket/prefix")
+        aside = put_aside(book, entry, b"\xff", "wrong")
+    finally:
+        os.umask(old)
+    assert aside.read_bytes() == b"\xff"
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) == 4  # the database, its log, the log's index, and what was put aside
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
+    assert stat.S_IMODE(aside.parent.stat().st_mode) == 0o700
+    book.close()
+
+
+# -- the ledger of a run -----------------------------------------------------------------------------------------------
+
+
+def test_another_ledger_and_an_older_copy_are_told_from_a_run_s_own(tmp_path, ledger):
+    ledger.reserve([(ONE, 5)], WIDE, "s3://bucket/prefix")
+    ledger.file.rows("PRAGMA wal_checkpoint(TRUNCATE)")
+    shutil.copy(ledger.path, tmp_path / "copy.sqlite")
+    ledger.reserve([(other(1), 7)], WIDE, "s3://bucket/prefix")
+    known = spent_in(ledger)
+    assert (known.rows, known.tasks, known.shots, known.cost) == (2, 2, 0, 12)
+    check_holds(ledger, known)
+    copy, stranger = Ledger(tmp_path / "copy.sqlite"), Ledger(tmp_path / "stranger.sqlite")
+    with pytest.raises(LedgerError, match="an older copy of the run's ledger: it has 1 of 2 tasks"):
+        check_holds(copy, known)
+    with pytest.raises(
+        LedgerError, match=r"another ledger than the run's, in which 2 tasks .* were counted\nPut the run's"
+    ):
+        check_holds(stranger, known)
+    for _ in range(2):  # once is enough, and twice is not more
+        stand_in_for(stranger, known)
+    check_holds(stranger, known)
+    assert stranger.totals() == Totals(2, 0, 12)
+    assert stranger.reserve([(ONE, 5)], Limits(16), "s3://bucket/prefix")[1] == "max_usd"
+    later = spent_in(stranger)
+    third = Ledger(tmp_path / "third.sqlite")
+    stand_in_for(third, later)
+    assert third.totals() == stranger.totals()
+    for book in (copy, stranger, third):
+        book.close()
+
+
+def test_numbers_that_no_ledger_holds_are_refused_in_words(ledger):
+    (entry,), _ = ledger.reserve([(ONE, 5)], WIDE, "s3://bucket/prefix")
+    with pytest.raises(LedgerError, match="cannot be used"):
+        ledger.complete(entry.token, Result(values=(0.0,)), cost=10**30, seconds=1.0)
+    assert [row.state for row in ledger.entries()] == ["reserved"]
+
+
+def test_a_task_is_given_up_by_any_of_its_names_and_stays_counted(ledger):
+    entries, _ = ledger.reserve([(other(number), 10) for number in range(3)], WIDE, "s3://bucket/prefix")
+    ledger.sent(entries[0].token, "arn:quantum-task/one")
+    ledger.sent(entries[1].token, "arn:quantum-task/two")
+    for name in ("arn:quantum-task/one", "two", entries[2].token):
+        assert give_up(ledger, name).state in ("sent", "reserved")
+        with pytest.raises(LedgerError, match="is not in flight: it is failed"):
+            give_up(ledger, name)
+    assert ledger.totals() == Totals(3, 0, 30)
+    for name in ("%", "", "arn", "quantum-task/one/"):
+        with pytest.raises(LedgerError, match="no tasks are called"):
+            give_up(ledger, name)
+    ((again,), _) = ledger.reserve([(other(0), 10)], WIDE, "s3://bucket/prefix")
+    assert (again.attempt, again.fresh) == (2, True)
+    ledger.complete(entries[0].token, Result(values=(0.5,)), cost=3, seconds=None)  # it appears after all
+    assert ledger.results([other(0).hash]) == {}

@@ -111,11 +111,15 @@ def test_the_command_says_how_many_are_in_flight_and_lists_a_few(path):
     assert "15 more; --tasks" in said
 
 
-def test_a_ledger_of_another_version_is_refused(path):
+@pytest.mark.parametrize(
+    ("version", "told"),
+    [(1, "is no ledger of qdeq"), (storage.VERSION + 1, "reads up to version 3\nUse the qdeq that")],
+)
+def test_a_ledger_of_another_version_is_refused(path, version, told):
     Ledger(path).close()
     with sqlite3.connect(path) as connection:
-        connection.execute(f"PRAGMA user_version = {storage.VERSION - 1}")
-    with pytest.raises(LedgerError, match="no ledger of this version"):
+        connection.execute(f"PRAGMA user_version = {version}")
+    with pytest.raises(LedgerError, match=told):
         Ledger(path)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from .wire import ServiceError
 
-WIRE_KINDS = frozenset({"throttle", "error", "unavailable", "drop", "lost", "cut", "reset", "delay"})
+WIRE_KINDS = frozenset({"throttle", "error", "unavailable", "drop", "lost", "cut", "reset", "delay", "body", "edit"})
 """What happens to one call."""
 TASK_KINDS = frozenset({"queue", "fail", "late_result", "duration", "short"})
 """What a new task keeps."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
-from dataclasses import dataclass
+from base64 import b64decode
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 from urllib.parse import unquote
 
@@ -84,6 +86,16 @@ class Gateway:
                 return Outcome(self._perform(request, operation), "none")
             case "cut":
                 return Outcome(self._perform(request, operation), "cut")
+            case "body":
+                performed = self._perform(request, operation)
+                body = (
+                    b64decode(rule.settings["base64"]) if "base64" in rule.settings else rule.settings["text"].encode()
+                )
+                return Outcome(replace(performed, body=body, headers={"content-type": "application/json"}))
+            case "edit":
+                performed = self._perform(request, operation)
+                edited = _edited(json.loads(performed.body), rule.settings["changes"])
+                return Outcome(replace(performed, body=json.dumps(edited).encode(), headers={}))
             case _:
                 return Outcome(self._perform(request, operation), "reset")
 
@@ -129,6 +141,19 @@ class Gateway:
             case _:
                 raise ServiceError("ResourceNotFoundException", f"no such control: {' '.join(what)}")
         return answer({})
+
+
+def _edited(content: Any, changes: list[tuple[list[str | int], Any]]) -> Any:
+    """Return JSON content with other values at some places; an empty place is all of it."""
+    for place, value in changes:
+        if not place:
+            content = value
+            continue
+        within = content
+        for step in place[:-1]:
+            within = within[step]
+        within[place[-1]] = value
+    return content
 
 
 def _error(operation: str, code: str, status: int, message: str) -> Response:

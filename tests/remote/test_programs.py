@@ -1,6 +1,5 @@
-"""Programs for Braket's devices: only what the device lists, in the SDK's own words; and results back from them."""
+"""Programs for Braket's devices: only what the device lists, in the SDK's own words."""
 
-import json
 import re
 
 import pytest
@@ -13,12 +12,11 @@ from qdeq.backends.braket_remote.programs import (
     expectation_program,
     gradient_program,
     outcome_signs,
-    read_result,
     sampling_program,
 )
 from qdeq.backends.braket_remote.target import Target
 from qdeq.circuit import AmplitudeEncoding, Circuit, Gate, Input, Weight
-from qdeq.errors import BackendError, UnsupportedError
+from qdeq.errors import UnsupportedError
 from qdeq.gates import GATES
 from qdeq.observables import X, Y, Z
 from qdeq.qasm import BRAKET_NAMES
@@ -111,51 +109,6 @@ def test_small_cotangents_are_written_without_an_exponent():
     assert gradient_program(Circuit(1, (Gate("H", 0),)), [], [], 1.0 * Z(0), ALL) is None
 
 
-def task_result(shots, **parts):
-    header = {"name": "braket.task_result.gate_model_task_result", "version": "1"}
-    metadata = {"name": "braket.task_result.task_metadata", "version": "1"}
-    task = {"braketSchemaHeader": metadata, "id": "arn", "shots": shots, "deviceId": "device"}
-    action = {"braketSchemaHeader": {"name": "braket.ir.openqasm.program", "version": "1"}, "source": ""}
-    more = {"taskMetadata": task, "additionalMetadata": {"action": action}}
-    return json.dumps({"braketSchemaHeader": header, **parts, **more})
-
-
-def test_counts_are_read_by_qubit_whatever_was_measured_and_however_it_is_told():
-    rows = [[1, 0]] * 3 + [[0, 0]] * 5
-    result, seconds = read_result(task_result(8, measurements=rows, measuredQubits=[3, 1]), 4, 8)
-    assert dict(result.counts) == {"0001": 3, "0000": 5}  # qubits 0 and 2 were idle
-    assert seconds is None
-    told = {"00": 0.25, "11": 0.75}
-    result, _ = read_result(task_result(8, measurementProbabilities=told, measuredQubits=[0, 1]), 2, 8)
-    assert dict(result.counts) == {"00": 2, "11": 6}
-
-
 def test_signs_of_outcomes_are_the_eigenvalues_of_the_strings():
     signs = outcome_signs(["000", "100", "101"], [Z(0), Z(2), Z(0) @ Z(2)])
     assert signs.tolist() == [[1, 1, 1], [-1, 1, -1], [-1, -1, 1]]
-
-
-def test_a_result_that_is_none_says_so():
-    for text in ("", "{}", task_result(0), "not json"):
-        with pytest.raises(BackendError, match="the result cannot be read"):
-            read_result(text, 2, 0)
-
-
-def test_shots_and_numbers_have_to_be_what_was_asked_for():
-    rows = [[1, 0]] * 3
-    few, _ = read_result(task_result(8, measurements=rows, measuredQubits=[0, 1]), 2, 8)
-    assert few.shots == 3  # a device may drop some
-    number = {"type": {"type": "expectation", "observable": ["z"], "targets": [0]}, "value": 0.5}
-    exact, _ = read_result(task_result(0, resultTypes=[number], measuredQubits=[0]), 1, 0)
-    assert exact.values == (0.5,)
-    nan = task_result(0, resultTypes=[number | {"value": float("nan")}], measuredQubits=[0])
-    none = task_result(8, measurements=[], measuredQubits=[0, 1])
-    for text, shots in (
-        (task_result(8, measurements=rows, measuredQubits=[0, 1]), 2),
-        (task_result(8, measurements=rows, measuredQubits=[0, 1]), 0),
-        (task_result(0, resultTypes=[number], measuredQubits=[0]), 8),
-        (none, 8),
-        (nan, 0),
-    ):
-        with pytest.raises(BackendError, match="the result cannot be read"):
-            read_result(text, 2, shots)

@@ -9,16 +9,14 @@ import torch
 from paid_runs import QUICK
 
 from qdeq.backends import get_backend
-from qdeq.backends.braket_remote import tasks as tasks_module
 from qdeq.backends.braket_remote.retries import Rate
 from qdeq.backends.braket_remote.session import LedgerSession
 from qdeq.backends.braket_remote.tasks import Tasks
 from qdeq.billing.account import spending
 from qdeq.billing.budget import Budget
-from qdeq.billing.execution import Result
 from qdeq.billing.ledger import Ledger
 from qdeq.circuit import Circuit, Gate
-from qdeq.errors import BackendError, BudgetReached, LedgerError
+from qdeq.errors import BackendError, BudgetReached
 from qdeq.library import angle_encoder
 from qdeq.observables import Z
 
@@ -264,21 +262,6 @@ def test_a_result_with_fewer_shots_than_were_asked_for_is_an_honest_estimate(bra
     braket_env.fail("CreateQuantumTask", "short", shots=0)
     with spending(LIMIT, ":memory:"), pytest.raises(BackendError, match="the result cannot be read"):
         backend.expectation(circuit, none, WEIGHTS, (Z(0),), shots=100)
-
-
-def test_a_result_of_another_size_is_not_taken(braket_env, tmp_path, monkeypatch):
-    monkeypatch.setattr(tasks_module, "read_result", lambda *_: (Result(values=(0.1, 0.2)), 0.0))
-    with pytest.raises(BackendError, match="the result has 2 numbers, and 1 were asked for"):
-        expectation(tmp_path / "ledger.sqlite")
-    book = Ledger(tmp_path / "ledger.sqlite")
-    assert [entry.state for entry in book.entries()] == ["sent"]
-    book.close()
-    with spending(LIMIT, tmp_path / "ledger.sqlite") as account:  # settled by a run that does not want it
-        account.client(get_backend(QUICK))
-        assert [entry.state for entry in account.ledger.entries()] == ["completed"]
-    with pytest.raises(LedgerError, match=r"has 2 numbers, and 1 were asked for\nSee `qdeq ledger --tasks`"):
-        expectation(tmp_path / "ledger.sqlite")
-    assert len(braket_env.tasks()) == 1
 
 
 def test_a_clock_that_is_wrong_is_named(braket_env, tmp_path):

@@ -158,6 +158,29 @@ def test_the_cheaper_way_is_taken_and_the_other_is_told(experiment):
     assert "a circuit for each sample and evaluation (execution: circuits)" in told
 
 
+DEAD = 1
+"""A seed whose read-out is dead for every image: each measured value is negative, and the ReLU lets nothing through."""
+
+
+def test_where_no_gradient_may_reach_the_circuit_the_estimate_is_what_a_run_typically_takes(experiment, braket_env):
+    values = {"seed": DEAD, "backend": QUICK, "solver": {"name": "broyden", "fixed_steps": 1}, "budget__max_usd": 50}
+    found, total = estimated(experiment, *sets(**values))
+    assert not found["certain"]
+    text = " ".join(run("estimate", experiment, *sets(**values)).stdout.split())
+    assert "typically circuits tasks" in text
+    assert "typically: where the read-out's ReLU is dead for every image" in text
+    run("train", experiment, *sets(**values), "--out", "dead", "-q")
+    assert len(braket_env.tasks()) < total["least"]["tasks"]  # the second epoch asks what the first one did
+
+    braket_env.reset()
+    values["training__jacobian_weight"] = 0.1  # its gradient goes past the read-out
+    found, total = estimated(experiment, *sets(**values))
+    assert found["certain"]
+    assert "typically" not in run("estimate", experiment, *sets(**values)).stdout
+    run("train", experiment, *sets(**values), "--out", "moved", "-q")
+    assert total["least"]["tasks"] <= len(braket_env.tasks()) <= total["most"]["tasks"]
+
+
 def test_an_estimate_needs_no_network_and_no_credentials(experiment, monkeypatch):
     for name in list(os.environ):
         if name.startswith("AWS_"):

@@ -14,7 +14,7 @@ from qdeq.backends.paid import Client
 from qdeq.billing.account import OpenAccount
 from qdeq.billing.budget import Budget
 from qdeq.billing.entries import Entry
-from qdeq.billing.execution import Execution, Result
+from qdeq.billing.execution import Asked, Execution, Result
 from qdeq.billing.prices import Price, chosen_price, price_of
 from qdeq.circuit import Circuit
 from qdeq.errors import BackendError, BudgetReached, UnsupportedError
@@ -157,13 +157,13 @@ class BraketClient(Client):
         found = [entry for entry in account.ledger.in_flight() if entry.device == self.device.arn]
         ended = 0
         for entry in found:
-            if entry.arn is None:  # sent again, under its token, when it is wanted again
+            if entry.arn is None or entry.asked is None:  # met again when it is wanted again
                 continue
             described = self._tasks.state(entry.arn)
             if described["status"] not in ENDED:
                 continue
             try:
-                self._tasks.settle(entry, entry.arn, described, account, price)
+                self._tasks.settle(entry, entry.arn, described, account, price, Asked.from_json(entry.asked))
                 ended += 1
             except BackendError as error:  # it may be another run's; this one is stopped when it wants the result
                 account.note(f"left in flight: {error}")

@@ -7,6 +7,7 @@ all looked at before the first task.
 from __future__ import annotations
 
 import os
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +17,12 @@ from braket.aws import AwsDevice
 from braket.ir.openqasm import Program
 
 from qdeq.backends.braket_remote.refusals import bucket_refused, explained, no_credentials
-from qdeq.backends.braket_remote.retries import SERVICE_ERRORS, Clock, error_code
-from qdeq.backends.braket_remote.session import FIRST_TRIES, LedgerSession
+from qdeq.backends.braket_remote.retries import SERVICE_ERRORS, UNREADABLE, Clock, error_code
+from qdeq.backends.braket_remote.session import LedgerSession
 from qdeq.backends.braket_remote.target import Target
 from qdeq.billing.execution import Execution
 from qdeq.billing.prices import ListedPrice
-from qdeq.errors import BackendError, UnsupportedError
+from qdeq.errors import BackendError, UnsupportedError, printable
 
 if TYPE_CHECKING:
     from qdeq.backends.braket_remote.backend import RemoteBraket
@@ -70,18 +71,20 @@ class RemoteDevice:
         """Return what the service says of a task."""
         return self.session.get_quantum_task(arn)
 
-    def fetch(self, described: dict[str, Any]) -> str:
+    def fetch(self, described: dict[str, Any]) -> bytes:
         """Return the results.json of a task that is completed."""
-        key = f"{described['outputS3Directory']}/results.json"
-        return self.session.retrieve_s3_object_body(described["outputS3Bucket"], key)
+        return self.session.read_object(described["outputS3Bucket"], f"{described['outputS3Directory']}/results.json")
 
     def cancel(self, arn: str) -> None:
         """Ask the service to cancel a task."""
         self.session.cancel_quantum_task(arn)
 
-    def explained(self, error: Exception, what: str, *, none_made: bool | None = None) -> BackendError:
+    def explained(
+        self, error: Exception, what: str, *, none_made: bool | None = None, way_out: str = ""
+    ) -> BackendError:
         """Return an error of ours for one of the service's."""
-        return explained(error, what, self.session.region, self.session.redact, none_made=none_made)
+        region, redact = self.session.region, self.session.redact
+        return explained(error, what, region, redact, none_made=none_made, way_out=way_out)
 
 
 def open_device(backend: RemoteBraket, clock: Clock) -> RemoteDevice:
@@ -95,35 +98,58 @@ def open_device(backend: RemoteBraket, clock: Clock) -> RemoteDevice:
     session = _session(backend, clock)
     name, region = arn.rpartition("/")[2], session.region
     try:
-        device = AwsDevice(arn, aws_session=session)
-    except ValueError:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of properties that it cannot read, which is an error below
+            device = AwsDevice(arn, aws_session=session)
+    except SERVICE_ERRORS as error:
+        raise explained(error, f"asking for {name}", region, session.redact) from None  # its text may hold secrets
+    except UNREADABLE as error:
+        if "not found" not in str(error):
+            raise _unreadable(name, error) from error
         raise BackendError(
             f"Amazon Braket has no device {arn} in {region}\n"
             "Compare the ARN with the list at https://docs.aws.amazon.com/braket, and set backend.region or AWS_REGION."
         ) from None
-    except SERVICE_ERRORS as error:
-        raise explained(error, f"asking for {name}", region, session.redact) from None  # its text may hold secrets
     if device.aws_session is not session:
         raise BackendError(
             f"{name} was found in {device.aws_session.region}, not in {region}; set backend.region to it"
         )
     _check_status(device)
-    action = (getattr(device.properties, "action", None) or {}).get(ACTION)
-    if action is None:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # likewise
+            return _described(backend, device, session)
+    except UNREADABLE as error:
+        raise _unreadable(name, error) from error
+
+
+def _described(backend: RemoteBraket, device: AwsDevice, session: LedgerSession) -> RemoteDevice:
+    """Return what a device says of itself, every number of it one that can be reckoned with."""
+    properties: Any = device.properties
+    action = (getattr(properties, "action", None) or {}).get(ACTION)
+    if action is None and properties is not None:
         raise UnsupportedError(
             f"{device.name} runs no OpenQASM circuits, which is all that qdeq has\nUse braket-sv1, or a gate-based QPU."
         )
-    paradigm, service = device.properties.paradigm, device.properties.service
+    service, poll = properties.service, properties.service.getTaskPollIntervalMillis
+    least, most = map(int, service.shotsRange)
     return RemoteDevice(
-        arn=arn,
+        arn=backend.device_arn,
         target=Target.of(device.name, action),
-        num_qubits=paradigm.qubitCount,
-        shots=tuple(service.shotsRange),
+        num_qubits=int(properties.paradigm.qubitCount),
+        shots=(least, most),
         destination=_destination(backend.bucket, session),
         session=session,
         device=device,
-        poll_seconds=(service.getTaskPollIntervalMillis or 0) / 1000,
+        poll_seconds=(poll or 0) / 1000,
         listed=None if service.deviceCost is None else ListedPrice(service.deviceCost.price, service.deviceCost.unit),
+    )
+
+
+def _unreadable(name: str, error: Exception) -> BackendError:
+    return BackendError(
+        f"what {name} says of itself cannot be read ({type(error).__name__}: {printable(str(error), 160)})\n"
+        "Install a newer amazon-braket-sdk, which may know how it is written; or use another device."
     )
 
 
@@ -180,7 +206,7 @@ def _destination(bucket: str | None, session: LedgerSession) -> str:
     named, _, prefix = (bucket or "").removeprefix("s3://").partition("/")
     try:
         named = named or session.default_bucket()
-        session.retry(lambda: session.s3_client.head_bucket(Bucket=named), tries=FIRST_TRIES)
+        session.check_bucket(named)
     except (*SERVICE_ERRORS, ValueError) as error:
         why = error_code(error)
         words = {"404": "there is none of that name", "403": "AWS refuses it to these credentials"}

@@ -58,6 +58,7 @@ def exact_values(
             qubits=circuit.num_qubits,
             wants="expectations",
             size=len(strings),
+            terms=tuple((1.0, string.factors) for string in strings),
         )
         for circuit in bound
     ]

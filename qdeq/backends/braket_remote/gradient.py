@@ -105,6 +105,7 @@ def products(
                         wants="gradient",
                         size=1 + len(program.inputs),
                         inputs=program.inputs,
+                        terms=program.terms,
                     )
                 )
     for (t, b, angles), result in zip(wanted, backend.obtain(executions), strict=True):

@@ -12,7 +12,7 @@ from functools import lru_cache
 from math import pi
 
 from qdeq.circuit import Circuit
-from qdeq.errors import UnsupportedError
+from qdeq.errors import UnsupportedError, printable
 from qdeq.gates import GATES, Affine, Part
 from qdeq.operations import Channel, Gate, affine
 from qdeq.qasm import BRAKET_NAMES
@@ -60,7 +60,7 @@ def lower(circuit: Circuit, operations: frozenset[str], device: str) -> Circuit:
             continue
         rule = _rule(gate.name, operations, above)
         if rule is None:
-            listed = ", ".join(sorted(operations))
+            listed = printable(", ".join(sorted(operations)))
             raise UnsupportedError(
                 f"{device} has no gates that {gate.name} can be written with; it lists {listed}\n"
                 "Use another device; `backend: braket-sv1` has every gate."

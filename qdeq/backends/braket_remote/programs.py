@@ -1,4 +1,4 @@
-"""The OpenQASM programs that are sent, and the results that come back.
+"""The OpenQASM programs that are sent.
 
 A program holds gates that the device lists, and at the end what is asked of it: expectations of Pauli strings, the
 gradient of one weighted sum of them, or a measurement of every qubit. There are no modifiers, no global
@@ -11,16 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any
 
 import numpy as np
 
 from qdeq.backends.adapter import measured_in
 from qdeq.backends.braket_remote.lowering import lower
 from qdeq.backends.braket_remote.target import Target
-from qdeq.billing.execution import Result
+from qdeq.billing.execution import Term
 from qdeq.circuit import Circuit
-from qdeq.errors import BackendError
 from qdeq.observables import Observable, PauliString, as_sum, measurement_groups
 from qdeq.operations import Channel, Gate, Input, Weight
 from qdeq.qasm import BRAKET_CHANNELS, BRAKET_NAMES, channel_pragma, statement
@@ -48,11 +46,13 @@ class GradientProgram:
         text: The program, in which every angle of an input or a weight is a parameter of its own.
         inputs: Names and values of the parameters.
         angles: The input or weight behind each parameter.
+        terms: The weighted sum, without a constant.
     """
 
     text: str
     inputs: tuple[tuple[str, float], ...]
     angles: tuple[Input | Weight, ...]
+    terms: tuple[Term, ...]
 
 
 def gradient_program(
@@ -95,7 +95,8 @@ def gradient_program(
     total = f"-{total[3:]}" if total.startswith(" - ") else total[3:]
     asked = f"#pragma braket result adjoint_gradient expectation({total}) {', '.join(names)}"
     text = _text([*(f"input float {name};" for name in names), *lines], [asked])
-    return GradientProgram(text, tuple(zip(names, values, strict=True)), tuple(angles))
+    inputs, factors = tuple(zip(names, values, strict=True)), tuple((c, string.factors) for c, string in terms)
+    return GradientProgram(text, inputs, tuple(angles), factors)
 
 
 def write_trials(
@@ -124,55 +125,6 @@ def write_trials(
     if native:
         for observable in observables:
             gradient_program(circuit, row, weights, observable, target)
-
-
-def read_result(text: str, num_qubits: int, shots: int) -> tuple[Result, float | None]:
-    """Return what a results.json holds, and the time of simulation [s] where that is billed.
-
-    Args:
-        text: The file's.
-        num_qubits: Size of the register.
-        shots: That were asked for: a device may drop some, but not all.
-
-    Raises:
-        BackendError: It is no result of a gate circuit, or holds numbers that are not finite, or no shots.
-    """
-    from braket.schema_common import BraketSchemaBase
-    from braket.tasks import GateModelQuantumTaskResult
-
-    try:
-        parsed: Any = BraketSchemaBase.parse_raw_schema(text)
-        metadata = parsed.additionalMetadata.simulatorMetadata
-        seconds = None if metadata is None else (metadata.executionDuration or 0) / 1000
-        if parsed.taskMetadata.shots:
-            measured = GateModelQuantumTaskResult.from_object(parsed)
-            result = Result(counts=_spread(measured.measurement_counts, measured.measured_qubits, num_qubits))
-            if not 0 < result.shots <= shots:
-                raise ValueError(f"{result.shots} shots")
-            return result, seconds
-        values: list[float] = []
-        for entry in parsed.resultTypes:
-            if isinstance(entry.value, dict):  # the gradient of the parameters g0, g1, ...
-                gradient = entry.value["gradient"]
-                values += [entry.value["expectation"], *(gradient[f"g{number}"] for number in range(len(gradient)))]
-            else:
-                values.append(entry.value)
-        if shots or not np.isfinite(values).all():
-            raise ValueError("not what was asked for")
-        return Result(values=tuple(map(float, values))), seconds
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
-        raise BackendError(f"the result cannot be read ({type(error).__name__}); look at it in its bucket") from error
-
-
-def _spread(counts: Any, measured: Sequence[int], num_qubits: int) -> tuple[tuple[str, int], ...]:
-    """Return counts over all qubits; one that was not measured was idle, and is in ``|0>``."""
-    spread: dict[str, int] = {}
-    for outcome, count in sorted(counts.items()):
-        bits = ["0"] * num_qubits
-        for bit, qubit in zip(outcome, measured, strict=True):
-            bits[qubit] = bit
-        spread["".join(bits)] = spread.get("".join(bits), 0) + int(count)
-    return tuple(spread.items())
 
 
 def outcome_signs(outcomes: Iterable[str], strings: Sequence[PauliString]) -> np.ndarray:
@@ -215,7 +167,7 @@ def _text(lines: Iterable[str], asked: Iterable[str]) -> str:
 
 
 def _plain(value: float) -> str:
-    """Return all digits, without an exponent: results repeat the observable, and their schema knows none there."""
+    """Return all digits, without an exponent: not every reader of OpenQASM has learnt to read one."""
     return format(Decimal(repr(value)), "f")
 
 

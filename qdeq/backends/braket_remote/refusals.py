@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from botocore import exceptions
 
-from qdeq.backends.braket_remote.retries import error_code, may_pass
+from qdeq.backends.braket_remote.retries import THROTTLED, error_code, may_pass
 from qdeq.errors import BackendError
 
 _REFUSED_CREDENTIALS = frozenset(
@@ -26,14 +26,25 @@ _REFUSED_CREDENTIALS = frozenset(
 _SKEWED = frozenset({"RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture"})
 _EXPIRED = ("Signature expired", "Signature not yet current")
 _FORBIDDEN = frozenset({"AccessDeniedException", "AccessDenied", "Forbidden", "403"})
-NOT_MADE = frozenset(
-    {"ValidationException", "DeviceOfflineException", "DeviceRetiredException", "ResourceNotFoundException"}
-)
+NOTHING_DONE = THROTTLED | {
+    "ValidationException",
+    "DeviceOfflineException",
+    "DeviceRetiredException",
+    "ResourceNotFoundException",
+}
 """Codes that say for certain that no task was made."""
+_MISSING = frozenset({"NoSuchKey", "NoSuchBucket", "404"})
+_QUOTAS = frozenset({"ServiceQuotaExceededException", "ServiceQuotaExceeded"})
 
 
 def explained(
-    error: Exception, what: str, region: str, redact: Callable[[object], str], *, none_made: bool | None = None
+    error: Exception,
+    what: str,
+    region: str,
+    redact: Callable[[object], str],
+    *,
+    none_made: bool | None = None,
+    way_out: str = "",
 ) -> BackendError:
     """Return an error of ours for one of the service's.
 
@@ -43,6 +54,7 @@ def explained(
         region: The region that was asked.
         redact: Takes secrets out.
         none_made: Whether it is certain that no task was made; None where none was asked for.
+        way_out: How to go on without the task that this is about.
     """
     code = error_code(error)
     message = redact(error)
@@ -63,6 +75,22 @@ def explained(
         return BackendError(
             f"{what}: AWS refuses it to these credentials ({message})\n"
             "They need the permissions of AmazonBraketFullAccess, and those for the results' bucket."
+        )
+    if code in _MISSING and way_out:
+        return BackendError(
+            f"{what}: it is not in its bucket ({message})\n"
+            f"Run the same again later: nothing is paid for twice. If it never appears, {way_out}"
+        )
+    if code == "ConflictException":
+        return BackendError(
+            f"{what}: the service takes it for another request of the same name ({message})\n"
+            f"Nothing that was paid for is lost. {way_out or 'Run the same again.'}"
+        )
+    if code in _QUOTAS:
+        counted = "No task was made of it. " if none_made else ""
+        return BackendError(
+            f"{what}: a quota of the account is used up, and did not become free ({message})\n"
+            f"{counted}Wait for tasks of others, set backend.max_parallel lower, or ask AWS for more in Service Quotas."
         )
     if code == "DeviceOfflineException":
         return BackendError(f"{what}: {message}\nTry again later, or use another device.")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from botocore import exceptions
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
+
+from qdeq.errors import is_hidden, printable
 
 T = TypeVar("T")
 
@@ -21,7 +23,7 @@ THROTTLED = frozenset(
         "TooManyRequestsException",
         "RequestLimitExceeded",
         "SlowDown",
-        "ServiceQuotaExceededException",  # as many tasks as the account may have at once: one of them will end
+        "ServiceQuotaExceededException",  # as many tasks as the account may have at once: one of them may end
     }
 )
 """Error codes of AWS that ask to come again later, and say that nothing was done."""
@@ -50,8 +52,12 @@ _BROKEN_CONNECTIONS = (
     ConnectionError,
     TimeoutError,
 )
+UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
+"""What reading an answer raises where it is not of the shape that it should have."""
 SERVICE_ERRORS = (exceptions.BotoCoreError, exceptions.ClientError, ResponseParserError, HTTPError, OSError)
 """What a call of an AWS service may raise."""
+LONGEST_NAME = 1024
+"""Characters of an ARN, a state or a place in a bucket."""
 FIRST_WAIT, LONGEST_WAIT = 0.25, 20.0
 """Upper ends [s] of the first random wait and of every later one, which double in between."""
 
@@ -128,6 +134,37 @@ class Retry:
         raise AssertionError("unreachable")
 
 
+def read_answer(read: Callable[[], T]) -> T:
+    """Return what is read from an answer.
+
+    boto3 hands on one that was cut off without a word, as one without members, and trips over others in its own ways.
+
+    Raises:
+        ConnectionError: It is not of the shape that it should have.
+    """
+    try:
+        return read()
+    except SERVICE_ERRORS:
+        raise
+    except KeyError as error:
+        raise ConnectionError(f"the answer was cut off: it has no {error}") from error
+    except UNREADABLE as error:
+        raise ConnectionError(f"the answer cannot be read ({type(error).__name__}: {error})") from error
+
+
+def text_in(answer: Mapping[str, Any], member: str) -> str:
+    """Return a text of an answer that is fit to be shown, as names and states are.
+
+    Raises:
+        KeyError: It is not there.
+        ValueError: It is none, or one that no name would be.
+    """
+    text = answer[member]
+    if not isinstance(text, str) or not 0 < len(text) <= LONGEST_NAME or any(map(is_hidden, text)):
+        raise ValueError(f"no {member}")
+    return text
+
+
 def may_pass(error: Exception, passing: frozenset[str] = TRANSIENT) -> bool:
     """Whether the same request may succeed later."""
     if isinstance(error, exceptions.ClientError):
@@ -138,7 +175,9 @@ def may_pass(error: Exception, passing: frozenset[str] = TRANSIENT) -> bool:
 
 def error_code(error: Exception) -> str:
     """Return AWS's code of an error, empty where it has none."""
-    return str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, exceptions.ClientError) else ""
+    if not isinstance(error, exceptions.ClientError):
+        return ""
+    return printable(str(error.response.get("Error", {}).get("Code", "")), 80)
 
 
 class Rate:

@@ -8,20 +8,27 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, TypeVar
+from typing import Any
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 from braket.aws import AwsSession
 
-from qdeq.backends.braket_remote.refusals import NOT_MADE
-from qdeq.backends.braket_remote.retries import SERVICE_ERRORS, THROTTLED, TRANSIENT, Clock, Rate, Retry, error_code
-from qdeq.errors import BackendError
-
-T = TypeVar("T")
+from qdeq.backends.braket_remote.refusals import NOTHING_DONE
+from qdeq.backends.braket_remote.retries import (
+    SERVICE_ERRORS,
+    TRANSIENT,
+    Clock,
+    Rate,
+    Retry,
+    error_code,
+    read_answer,
+    text_in,
+)
+from qdeq.errors import BackendError, printable
 
 POLLS_PER_SECOND = 90.0
 """GetQuantumTask calls; an account may make 100 a second."""
@@ -83,9 +90,10 @@ class LedgerSession(AwsSession):
     def _create(self, **boto3_kwargs: Any) -> str:
         self._creates.wait()
         try:
-            return _whole(lambda: super(LedgerSession, self).create_quantum_task(**boto3_kwargs))
+            create = super().create_quantum_task
+            return read_answer(lambda: text_in({"quantumTaskArn": create(**boto3_kwargs)}, "quantumTaskArn"))
         except SERVICE_ERRORS as error:
-            if error_code(error) not in NOT_MADE | THROTTLED:
+            if error_code(error) not in NOTHING_DONE:
                 self._unanswered.add(boto3_kwargs["clientToken"])
             raise
 
@@ -99,47 +107,52 @@ class LedgerSession(AwsSession):
 
     def _get(self, arn: str) -> dict[str, Any]:
         self._polls.wait()
-        response: dict[str, Any] = self.braket_client.get_quantum_task(quantumTaskArn=arn)
-        _whole(lambda: response["status"])
-        return response
+
+        def read() -> dict[str, Any]:
+            response: dict[str, Any] = self.braket_client.get_quantum_task(quantumTaskArn=arn)
+            members = ("outputS3Bucket", "outputS3Directory") if text_in(response, "status") == "COMPLETED" else ()
+            for member in members:
+                text_in(response, member)
+            return response
+
+        return read_answer(read)
 
     def cancel_quantum_task(self, arn: str) -> None:
         """Ask the service to cancel a task."""
-        self.retry(lambda: _whole(lambda: super(LedgerSession, self).cancel_quantum_task(arn)), tries=FIRST_TRIES)
+        self.retry(lambda: read_answer(lambda: super(LedgerSession, self).cancel_quantum_task(arn)), tries=FIRST_TRIES)
 
     def get_device(self, arn: str) -> dict[str, Any]:
         """Return what the service says of a device."""
         return self.retry(lambda: self._device(arn), tries=FIRST_TRIES)
 
     def _device(self, arn: str) -> dict[str, Any]:
-        described: dict[str, Any] = super().get_device(arn)
-        _whole(lambda: described["deviceCapabilities"])
-        return described
+        ask = super().get_device
+
+        def read() -> dict[str, Any]:
+            described: dict[str, Any] = ask(arn)
+            for member in ("deviceName", "deviceStatus"):
+                text_in(described, member)
+            described["deviceCapabilities"]
+            return described
+
+        return read_answer(read)
 
     def default_bucket(self) -> str:
         """Return the account's default bucket for Braket, made where there is none."""
-        return self.retry(lambda: _whole(super(LedgerSession, self).default_bucket), tries=FIRST_TRIES)
+        return self.retry(lambda: read_answer(super(LedgerSession, self).default_bucket), tries=FIRST_TRIES)
 
-    def retrieve_s3_object_body(self, s3_bucket: str, s3_object_key: str) -> str:
-        """Return an object as text; one that is not there yet is waited for."""
+    def check_bucket(self, name: str) -> None:
+        """Ask after a bucket."""
+        self.retry(lambda: read_answer(lambda: self._s3.head_bucket(Bucket=name)), tries=FIRST_TRIES)
 
-        def read() -> str:
-            body: bytes = self._s3.get_object(Bucket=s3_bucket, Key=s3_object_key)["Body"].read()
-            return body.decode("utf-8")
+    def read_object(self, bucket: str, key: str) -> bytes:
+        """Return an object; one that is not there yet is waited for."""
 
-        return self.retry(read, _NEW_RESULT)
+        def read() -> bytes:
+            body: bytes = self._s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+            return body
 
-
-def _whole(read: Callable[[], T]) -> T:
-    """Return what is read from an answer; boto3 hands on one that was cut off without a word, as one without members.
-
-    Raises:
-        ConnectionError: The member is not there.
-    """
-    try:
-        return read()
-    except KeyError as error:
-        raise ConnectionError(f"the answer was cut off: it has no {error}") from error
+        return self.retry(lambda: read_answer(read), _NEW_RESULT)
 
 
 class Redactor:
@@ -154,7 +167,7 @@ class Redactor:
         self._seen: set[str] = set()
 
     def __call__(self, text: object) -> str:
-        """Return the text on one line, with ``***`` for keys, tokens, and passwords in addresses."""
+        """Return the text as one line that can be shown, with ``***`` for keys, tokens, and passwords in addresses."""
         with suppress(BotoCoreError):  # credentials that cannot be renewed just now: those before them are known
             credentials = self._session.get_credentials()
             if credentials is not None:
@@ -162,4 +175,4 @@ class Redactor:
         shown = " ".join(str(text).split())
         for secret in sorted(self._seen, key=len, reverse=True):
             shown = shown.replace(secret, "***")
-        return re.sub(r"(?<=://)[^/\s@]+@", "***@", shown)
+        return printable(re.sub(r"(?<=://)[^/\s@]+@", "***@", shown))

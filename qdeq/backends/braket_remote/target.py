@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from qdeq.errors import UnsupportedError
+from qdeq.errors import UnsupportedError, printable
 from qdeq.observables import PauliString
 from qdeq.qasm import BRAKET_NAMES
 
@@ -65,7 +65,7 @@ class Target:
         if self.pragmas is not None and f"braket_noise_{name}" not in self.pragmas:
             noise = sorted(pragma.removeprefix("braket_noise_") for pragma in self.pragmas if "noise" in pragma)
             raise UnsupportedError(
-                f"{self.name} has no noise of the kind {name}; it lists {', '.join(noise) or 'none'}\n"
+                f"{self.name} has no noise of the kind {name}; it lists {printable(', '.join(noise)) or 'none'}\n"
                 "Leave it out of noise, or use a simulator on this machine."
             )
 
@@ -84,14 +84,13 @@ class Target:
             return
         listed = self.results.get(name)
         if listed is None or listed.shots[0] > 0:
-            exact = [kind for kind, row in self.results.items() if row.shots[0] == 0]
+            exact = printable(", ".join(sorted(kind for kind, row in self.results.items() if row.shots[0] == 0)))
             raise UnsupportedError(
-                f"{self.name} gives no exact {name}; without shots it lists {', '.join(sorted(exact)) or 'nothing'}\n"
-                f"{remedy}"
+                f"{self.name} gives no exact {name}; without shots it lists {exact or 'nothing'}\n{remedy}"
             )
         letters = {letter.lower() for string in strings for _, letter in string.factors}
         if missing := sorted(letters - listed.observables):
             raise UnsupportedError(
                 f"{self.name} gives no {name} of {', '.join(missing)}; it lists "
-                f"{', '.join(sorted(listed.observables)) or 'no observables'}\n{remedy}"
+                f"{printable(', '.join(sorted(listed.observables))) or 'no observables'}\n{remedy}"
             )

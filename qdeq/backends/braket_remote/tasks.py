@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from qdeq.backends.braket_remote.devices import RemoteDevice
-from qdeq.backends.braket_remote.programs import read_result
-from qdeq.backends.braket_remote.refusals import NOT_MADE
+from qdeq.backends.braket_remote.refusals import NOTHING_DONE
+from qdeq.backends.braket_remote.results import read_result
 from qdeq.backends.braket_remote.retries import SERVICE_ERRORS, Clock, error_code
 from qdeq.billing.account import OpenAccount
 from qdeq.billing.entries import Entry
-from qdeq.billing.execution import Execution, Result
+from qdeq.billing.execution import Asked, Execution, Result
 from qdeq.billing.ledger import Ledger
-from qdeq.billing.prices import Price
+from qdeq.billing.lost_tasks import put_aside, way_out
+from qdeq.billing.prices import Price, dollars
 from qdeq.errors import BackendError
 
 ENDED = ("COMPLETED", "FAILED", "CANCELLED")
@@ -52,27 +53,27 @@ class Tasks:
             return account.ledger.results([execution.hash])[execution.hash]
         arn = entry.arn or self._send(execution, entry, account.ledger)
         described = self._wait(arn)
-        return self.settle(entry, arn, described, account, price, execution)
+        return self.settle(entry, arn, described, account, price, execution.asked)
 
     def _send(self, execution: Execution, entry: Entry, ledger: Ledger) -> str:
         try:
             arn = self.device.submit(execution, entry.token, entry.destination)
         except SERVICE_ERRORS as error:
             # one that an earlier try or run may have made is not done with because the service refuses it now
-            none_made = (
-                entry.fresh and error_code(error) in NOT_MADE and not self.device.session.unanswered(entry.token)
-            )
+            unheard = not entry.fresh or self.device.session.unanswered(entry.token)
+            none_made = not unheard and error_code(error) in NOTHING_DONE
             if none_made:
                 ledger.end(entry.token, "rejected", self.device.session.redact(error))
             what = f"sending a task to {self.device.target.name}"
-            raise self.device.explained(error, what, none_made=none_made) from None
+            lost = way_out(ledger, entry)
+            raise self.device.explained(error, what, none_made=none_made, way_out=lost) from None
         ledger.sent(entry.token, arn)
         return arn
 
     def _wait(self, arn: str) -> dict[str, Any]:
         """Return what the service says of the task once it has ended."""
         first, longest = QPU_POLLS if "/qpu/" in self.device.arn else SIMULATOR_POLLS
-        pause, began = max(first, self.device.poll_seconds), self._clock.now()
+        pause, began = min(longest, max(first, self.device.poll_seconds)), self._clock.now()
         while True:
             described = self.state(arn)
             if described["status"] in ENDED:
@@ -108,7 +109,7 @@ class Tasks:
         described: dict[str, Any],
         account: OpenAccount,
         price: Price,
-        execution: Execution | None = None,
+        asked: Asked,
     ) -> Result | Failed:
         """Write down how a task ended, and return its result where it has one.
 
@@ -116,9 +117,12 @@ class Tasks:
             entry: The task's row.
             arn: Its name.
             described: What the service says of it.
-            account: Told of shots that are missing.
+            account: Told of shots that are missing, and of time that nobody expected.
             price: Of the device.
-            execution: What was asked, where that is known.
+            asked: What its result has to be.
+
+        Raises:
+            BackendError: The result cannot be fetched, or is not what was asked for; the task stays in flight.
         """
         status = described["status"]
         if status != "COMPLETED":
@@ -127,21 +131,27 @@ class Tasks:
             reason = self.device.session.redact(described.get("failureReason") or words)
             account.ledger.end(entry.token, "cancelled" if cancelled else "failed", reason)
             return Failed(arn, reason, cancelled)
+        lost = way_out(account.ledger, entry)
         try:
-            text = self.device.fetch(described)
+            content = self.device.fetch(described)
         except SERVICE_ERRORS as error:
-            raise self.device.explained(error, f"fetching the result of {arn}") from None
+            raise self.device.explained(error, f"fetching the result of {arn}", way_out=lost) from None
         try:
-            result, seconds = read_result(text, entry.qubits, entry.shots)
+            result, seconds = read_result(content, asked, arn, entry.qubits, entry.shots)
         except BackendError as error:
-            raise BackendError(f"{arn}: {error}") from error
-        if execution is not None and len(result.values) != execution.size:
-            raise BackendError(
-                f"{arn}: the result has {len(result.values)} numbers, and {execution.size} were asked for\n"
-                "It is kept in its bucket, and nothing is paid again; name another ledger to have it run anew."
-            )
+            aside = put_aside(account.ledger, entry, content, str(error))
+            kept = f"It is kept in {aside}, and fetched again" if aside else "It is fetched again"
+            remedy = f"{kept} by the next run with this ledger, for nothing. Or {lost}"
+            raise BackendError(f"{arn}: {error}\n{remedy}") from error
         if result.shots != entry.shots:
             account.note(f"{arn} was measured {result.shots:,} times, not {entry.shots:,}; its errors are larger")
         billed = None if seconds is None else math.ceil(seconds * 1000) / 1000
-        account.ledger.complete(entry.token, result, price.cost(entry.shots, billed), billed)
+        cost = price.cost(entry.shots, billed)
+        account.ledger.complete(entry.token, result, cost, billed)
+        if cost > entry.reserved:
+            held = dollars(entry.reserved)
+            account.note(
+                f"{arn} is billed {dollars(cost)} for {billed:,.3f} s, where {held} were held for it; as much is held "
+                f"for each from now on (used: {account.standing()})"
+            )
         return result
