@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from qdeq.data import load_dataset, prepare
     from qdeq.equilibrium import Equilibrated, Equilibrium
     from qdeq.errors import ConvergenceWarning, QdeqError
-    from qdeq.functions import Function, Wrapper
+    from qdeq.functions import Function
     from qdeq.injection import InjectedFunction, upsample
     from qdeq.models import Prediction, QDEQClassifier, QuantumFunction
     from qdeq.noise import NoiseModel
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     )
     from qdeq.spec import ExperimentSpec, load_spec
     from qdeq.training import Predictions, RunSummary, SavedRun, evaluate_run, load_run, resume, train
+    from qdeq.wrappers import Wrapper
 
 _MODULE_OF = {
     name: module
@@ -72,7 +73,8 @@ _MODULE_OF = {
         "qdeq.data": ("load_dataset", "prepare"),
         "qdeq.equilibrium": ("Equilibrated", "Equilibrium"),
         "qdeq.errors": ("ConvergenceWarning", "QdeqError"),
-        "qdeq.functions": ("Function", "Wrapper"),
+        "qdeq.functions": ("Function",),
+        "qdeq.wrappers": ("Wrapper",),
         "qdeq.injection": ("InjectedFunction", "upsample"),
         "qdeq.models": ("Prediction", "QDEQClassifier", "QuantumFunction"),
         "qdeq.noise": ("NoiseModel",),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from qdeq.functions import Wrapper
 from qdeq.seeds import Share, draw
+from qdeq.wrappers import Wrapper
 
 
 def keep_mask(

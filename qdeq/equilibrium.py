@@ -12,12 +12,13 @@ from torch import Tensor, nn
 
 from qdeq.adjoints import Adjoint, AdjointRecord, DenseAdjoint, SolverPath, UnrolledAdjoint, attach
 from qdeq.errors import ConvergenceError, ConvergenceWarning, SolverError, warn
-from qdeq.functions import Function, GrowingShots, as_function, refuse_closed_over_batch
+from qdeq.functions import Function, as_function, refuse_closed_over_batch
 from qdeq.jacobians import hutchinson_norm, jacobian, squared_norm
 from qdeq.numbers import finite, whole
 from qdeq.seeds import Share, draw
 from qdeq.solvers import Broyden, CompositeSolver, Naive, Solution, Solver, Status, solve, solve_in_turn
 from qdeq.torch_modes import HALVES, own_precision
+from qdeq.wrappers import GrowingShots
 
 OnFailure = Literal["warn", "raise", "fallback"]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from qdeq.errors import CircuitError
-from qdeq.functions import Wrapper
+from qdeq.wrappers import Wrapper
 
 
 def upsample(y: Tensor, size: int) -> Tensor:

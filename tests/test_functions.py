@@ -7,10 +7,11 @@ from qdeq import Function, InjectedFunction, Wrapper, solve
 from qdeq.backends import FrozenFunction
 from qdeq.dropout import MaskedState
 from qdeq.errors import SolverError, UnsupportedError
-from qdeq.functions import GrowingShots, Lifted, as_function
+from qdeq.functions import Lifted, as_function
 from qdeq.jacobians import jacobian
 from qdeq.solvers import Broyden, Naive
 from qdeq.testing.witness import Counted, Witness
+from qdeq.wrappers import GrowingShots
 
 
 class Told(Function):

@@ -32,6 +32,7 @@ class DenseAdjoint(ImplicitAdjoint):
     """
 
     falls_back: ClassVar[bool] = False
+    by_products: ClassVar[bool] = False
 
     tolerance: Annotated[
         float | None,

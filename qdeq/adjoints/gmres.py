@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -34,8 +34,6 @@ class GmresAdjoint(ImplicitAdjoint):
 
     Y. Saad, M. H. Schultz, SIAM J. Sci. Stat. Comput. 7, 856 (1986); the implementation is SciPy's.
     """
-
-    matrix_free: ClassVar[bool] = True
 
     rtol: Annotated[
         float | None,

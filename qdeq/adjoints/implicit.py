@@ -44,8 +44,8 @@ class ImplicitAdjoint(Adjoint):
     falls_back: ClassVar[bool] = True
     """Whether the dense solve is another one, worth trying where this one failed."""
 
-    matrix_free: ClassVar[bool] = False
-    """Whether products with J are enough, so that it is never formed where it is large."""
+    by_products: ClassVar[bool] = True
+    """Whether products with J are all that is wanted of it."""
 
     @abstractmethod
     def solve(self, at: Linearised, g: Tensor) -> Cotangent:
@@ -60,7 +60,7 @@ class ImplicitAdjoint(Adjoint):
         self, f: Function, y: Tensor, args: tuple[Tensor, ...], path: SolverPath | None, report: Report
     ) -> Tensor:
         """Record one evaluation of f at y; see :meth:`Adjoint.connect`."""
-        at = Linearised(f.at_evaluation(RECORDED_EVALUATION), y, args, matrix_free=self.matrix_free)
+        at = Linearised(f.at_evaluation(RECORDED_EVALUATION), y, args, by_products=self.by_products)
 
         def backward(g: Tensor) -> Tensor:
             found = self.solve(at, g)

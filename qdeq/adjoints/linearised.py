@@ -29,19 +29,19 @@ class Linearised:
         f: The function.
         y: ``[B, *S]``, where it is evaluated; constant.
         rows: f's other arguments.
-        matrix_free: Whether J is too large to be formed.
+        by_products: Whether products with J are all that is wanted of it.
 
     Attributes:
         value: ``[B, *S]``, f at y with its graph, which leads to whatever f depends on.
         trainable: Whether it leads anywhere but to y.
     """
 
-    def __init__(self, f: Function, y: Tensor, rows: tuple[Tensor, ...], *, matrix_free: bool = False) -> None:
+    def __init__(self, f: Function, y: Tensor, rows: tuple[Tensor, ...], *, by_products: bool = False) -> None:
         self._f, self._y, self._rows = f, y, rows
         self._versions = [row._version for row in rows]
         self._matrix: Tensor | None = None
-        # circuits have no derivative that costs less than all of their Jacobian: matrix_free is for other functions
-        self._own = f.has_jacobian and (f.frozen or not matrix_free)
+        # where f runs circuits a product mostly costs a whole Jacobian; that of other functions may be a large matrix
+        self._own = f.has_jacobian and not (by_products and (f.cheap_products or not f.frozen))
         self._leaf = y.detach().requires_grad_(not self._own)
         with torch.enable_grad():
             self.value = f(self._leaf.clone(), *rows)  # f may overwrite its argument

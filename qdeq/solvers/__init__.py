@@ -7,7 +7,6 @@
 True
 """
 
-from qdeq.functions import GrowingShots
 from qdeq.solvers.anderson import Anderson
 from qdeq.solvers.base import SOLVER_CONFIG, CompositeSolver, Problem, Solver
 from qdeq.solvers.broyden import Broyden
@@ -18,6 +17,7 @@ from qdeq.solvers.newton import Newton
 from qdeq.solvers.newton_krylov import NewtonKrylov
 from qdeq.solvers.registry import get_solver
 from qdeq.solvers.solution import Solution, Status
+from qdeq.wrappers import GrowingShots
 
 __all__ = [
     "SOLVER_CONFIG",

@@ -11,13 +11,14 @@ from torch import Tensor
 
 from qdeq.circuit import Circuit, Gate, Input
 from qdeq.dropout import MaskedState
-from qdeq.functions import Function, GrowingShots
+from qdeq.functions import Function
 from qdeq.observables import Z
 from qdeq.testing.cases import Case
 from qdeq.testing.comparison import Mismatch
 from qdeq.testing.harness import check
 from qdeq.testing.shot_checks import seeded, shot_key
 from qdeq.testing.subject import Subject
+from qdeq.wrappers import GrowingShots
 
 SHOTS, FEWER = 1000, 100
 """Shots of an evaluation, and what they are lowered to: standard errors grow by the root of ten."""

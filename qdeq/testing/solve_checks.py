@@ -8,13 +8,13 @@ from typing import Any
 
 import torch
 
-from qdeq.functions import Wrapper
 from qdeq.solvers import CompositeSolver
 from qdeq.testing.comparison import Mismatch
 from qdeq.testing.honesty import believed, check_honesty
 from qdeq.testing.problems import PROBLEMS, FixedPointProblem, Instance
 from qdeq.testing.solver_harness import check
 from qdeq.testing.solver_subject import Solve, SolverSubject
+from qdeq.wrappers import Wrapper
 
 TABLE = {problem.name: problem for problem in PROBLEMS}
 

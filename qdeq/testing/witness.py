@@ -10,10 +10,11 @@ from typing import Any, Literal, TypeVar
 import torch
 from torch import Tensor
 
-from qdeq.functions import Function, Wrapper
+from qdeq.functions import Function
 from qdeq.solvers import Problem, Solver
 from qdeq.testing.host_watch import HostWatch, on_host
 from qdeq.testing.surroundings import changed_since, surroundings
+from qdeq.wrappers import Wrapper
 
 Within = Literal["driver", "init", "step"]
 S = TypeVar("S", bound=Solver)

@@ -30,6 +30,7 @@ class AdjointFunction(CircuitFunction):
     """Exact expectations, with the device's own derivatives in angles."""
 
     backend: RemoteBraket
+    cheap_products = True  # a task takes the weighted sum of all observables
 
     def angle_jacobian(self, inputs: Tensor) -> Tensor:
         """Return ``∂f/∂v`` ``[B, O, I]`` through the angles alone: O tasks a sample, or shifts where they are fewer."""
