@@ -14,6 +14,8 @@ import numpy as np
 from qdeq.errors import DataError, printable
 
 _LONGEST_HEADER = 10_000
+_SMALLEST_SIDE = 4
+_CIFAR_ROW = 3 * 32 * 32
 _format = np.lib.format
 
 Array = np.ndarray[Any, Any]
@@ -74,11 +76,24 @@ def channels_first(what: str, array: Array) -> Array:
     last, second = (array.ndim == 4 and array.shape[axis] in (1, 3) for axis in (3, 1))
     if last == second:
         why = ", where both the second and the last axis could be the channels" if last else ""
+        way = picture_shape(array.shape[-1]) if array.ndim in (1, 2) else None
         raise DataError(
             f"{what} has the shape {list(array.shape)}{why}\n"
-            "Allowed are [N, H, W], [N, H, W, C] and [N, C, H, W], C = 1 or 3."
+            "Allowed are [N, H, W], [N, H, W, C] and [N, C, H, W], C = 1 or 3"
+            + (f": array.reshape({way}) makes rows into pictures." if way else ".")
         )
     return np.moveaxis(array, 3, 1) if last else array
+
+
+def picture_shape(length: int) -> str | None:
+    """Return how rows of so many numbers are made into pictures, the arguments of ``reshape``; None if nothing fits.
+
+    A square of grey values; or what CIFAR has, three planes of 32 x 32.
+    """
+    side = math.isqrt(length)
+    if side >= _SMALLEST_SIDE and side * side == length:
+        return f"-1, {side}, {side}"
+    return "-1, 3, 32, 32" if length == _CIFAR_ROW else None
 
 
 def pixels(what: str, array: Array) -> Array:

@@ -13,6 +13,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from qdeq.data.arrays import picture_shape
 from qdeq.errors import DataError
 
 MAX_SIDE = 16_384
@@ -29,8 +30,8 @@ class Images:
         class_names: One name per label, whether or not it occurs.
 
     Raises:
-        DataError: Shapes, types or lengths do not fit, there are no images, a label has no name, or a pixel is not
-            finite.
+        DataError: Shapes, types or lengths do not fit, there are no images, or they are a pixel high or wide; a label
+            has no name, or a pixel is not finite.
     """
 
     images: Tensor
@@ -46,6 +47,13 @@ class Images:
             )
         if max(images.shape[2:]) > MAX_SIDE:
             raise DataError(f"images have {images.shape[2]} x {images.shape[3]} pixels; at most {MAX_SIDE} a side")
+        if min(images.shape[2:]) == 1:
+            way = picture_shape(images.shape[2] * images.shape[3])
+            raise DataError(
+                f"images have {images.shape[2]} x {images.shape[3]} pixels: rows of numbers, no pictures\n"
+                + (f"Make them pictures, array.reshape({way}); or give" if way else "Give")
+                + " them as features [B, I] to a qdeq.QDEQClassifier."
+            )
         if images.dtype not in (torch.uint8, torch.float32):
             raise DataError(f"images have the type {images.dtype}; allowed: torch.uint8 and torch.float32")
         if labels.ndim != 1 or labels.dtype != torch.int64:
@@ -76,9 +84,11 @@ class RawDataset:
     """A data set as it was published: nothing selected, split, scaled or pooled yet.
 
     Args:
-        name: For reports; it says so where only a sample of the published set was found: ``"cifar10 (sample)"``.
+        name: For reports; it says so where only a sample of the published set was found, ``"cifar10 (sample)"``, or
+            other files in its place, ``"mnist (not the published files)"``.
         train: The published training images, or all images.
         test: The published test images; None if there is no official test split, so that one has to be cut off.
+        notes: What a user has to know of the files, a line each.
 
     Raises:
         DataError: Training and test images name their classes differently.
@@ -87,6 +97,7 @@ class RawDataset:
     name: str
     train: Images
     test: Images | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.test is not None and self.test.class_names != self.train.class_names:

@@ -15,11 +15,12 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from qdeq.data.base import Images, RawDataset
-from qdeq.data.files import open_file
-from qdeq.data.stored import StoredDataset, move_into_place, verified_download
+from qdeq.data.files import exists, open_file
+from qdeq.data.stored import StoredDataset, move_into_place, told, verified_download
 from qdeq.errors import DataError, printable
 
 _FOLDER = "cifar-10-batches-bin"
+_PYTHON = "cifar-10-batches-py"
 _TRAIN = tuple(f"data_batch_{i}.bin" for i in range(1, 6))
 _TEST = "test_batch.bin"
 _RECORD = 1 + 3 * 32 * 32
@@ -97,10 +98,26 @@ class CIFAR10(StoredDataset):
         batches = [read_cifar(folder / file) for file in _TRAIN]
         images, labels = (torch.cat(parts) for parts in zip(*batches, strict=True))
         test_images, test_labels = read_cifar(folder / _TEST)
+        name, notes = (name, ()) if name != self.title else told(name, folder, self.altered(folder) or [])
         return RawDataset(
             name=name,
             train=Images(images=images, labels=labels, class_names=self.class_names),
             test=Images(images=test_images, labels=test_labels, class_names=self.class_names),
+            notes=notes,
+        )
+
+    def altered(self, folder: Path) -> list[str] | None:
+        """Return the files that have another size than the published ones; None where that cannot be told."""
+        return [file for file in self.files if (folder / file).stat().st_size != _PUBLISHED * _RECORD] or None
+
+    def remedy(self, folder: Path) -> str:
+        """Return how to mend what is missing, in a line."""
+        batches = self.data_root() / _PYTHON
+        if not exists(batches):
+            return super().remedy(folder)
+        return (
+            f"{batches} has Python pickles, which are never loaded: take the binary version from {self.url}, "
+            "or convert them as the guide to your own data shows."
         )
 
     def fetch(self, folder: Path, missing: list[str]) -> None:

@@ -7,16 +7,22 @@ or a named pipe would be read for ever.
 
 from __future__ import annotations
 
+import gzip
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO
+from typing import Annotated, Any, BinaryIO, cast
 
 import numpy as np
 from pydantic import AfterValidator
 from torch import Tensor
 
 from qdeq.errors import DataError, is_hidden, printable
+
+GZIP = b"\x1f\x8b"
+"""How a gzipped file begins."""
 
 _LONGEST_PATH = 1024
 _UNSUSPICIOUS = 16 << 20
@@ -95,6 +101,23 @@ def open_file(path: Path) -> BinaryIO:
         file.close()
         raise OSError("it is no file")
     return file
+
+
+@contextmanager
+def open_unpacked(path: Path) -> Iterator[BinaryIO]:
+    """Open a file for reading what it holds: decompressed, if its content is gzip, whatever its name.
+
+    Raises:
+        OSError: As :func:`open_file`.
+    """
+    with open_file(path) as file:
+        packed = file.read(len(GZIP)) == GZIP
+        file.seek(0)
+        if packed:
+            with gzip.open(file) as unpacked:
+                yield cast(BinaryIO, unpacked)
+        else:
+            yield file
 
 
 def most_bytes(packed: int) -> int:

@@ -1,8 +1,7 @@
-"""MNIST and Fashion-MNIST: gzipped IDX files (Y. LeCun, C. Cortes, C. Burges, http://yann.lecun.com/exdb/mnist/)."""
+"""MNIST and Fashion-MNIST: IDX files, gzipped or not (Y. LeCun, C. Cortes, C. Burges, http://yann.lecun.com/exdb/mnist/)."""
 
 from __future__ import annotations
 
-import gzip
 import math
 import struct
 import zlib
@@ -15,8 +14,8 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from qdeq.data.base import Images, RawDataset
-from qdeq.data.files import most_bytes, open_file
-from qdeq.data.stored import StoredDataset, digest, move_into_place, verified_download
+from qdeq.data.files import most_bytes, open_unpacked
+from qdeq.data.stored import StoredDataset, digest, move_into_place, told, verified_download
 from qdeq.errors import DataError
 
 _UNSIGNED_BYTE = 0x08
@@ -31,7 +30,7 @@ _OVERHEAD = 1 << 16
 
 
 def read_idx(path: Path, *, dimensions: int) -> Tensor:
-    """Read a gzipped IDX file of unsigned bytes.
+    """Read an IDX file of unsigned bytes, gzipped or not, whatever its name.
 
     The header is two zero bytes, the type (8: unsigned byte), the number of dimensions d, then d big-endian 32-bit
     sizes; the values follow, the last index running fastest. Nothing is allocated before the sizes are known to be
@@ -49,7 +48,7 @@ def read_idx(path: Path, *, dimensions: int) -> Tensor:
     """
     remedy = "\nDelete the file to have it downloaded again, or put an intact copy in its place."
     try:
-        with open_file(path) as packed, gzip.open(packed) as file:
+        with open_unpacked(path) as file:
             head = file.read(4)
             if len(head) < 4 or head[:2] != b"\0\0":
                 raise DataError(f"{path}: not an IDX file, which begins with two zero bytes{remedy}")
@@ -94,11 +93,21 @@ class _IDXDataset(StoredDataset):
             DataError: A file is missing or damaged, or images and labels do not fit.
         """
         folder, name = self.locate()
-        return RawDataset(
-            name=name,
-            train=self._read(folder / _TRAIN_IMAGES, folder / _TRAIN_LABELS),
-            test=self._read(folder / _TEST_IMAGES, folder / _TEST_LABELS),
-        )
+        paths = self._paths(folder)
+        train = self._read(paths[_TRAIN_IMAGES], paths[_TRAIN_LABELS])
+        test = self._read(paths[_TEST_IMAGES], paths[_TEST_LABELS])
+        name, notes = self._called(folder, name)
+        return RawDataset(name=name, train=train, test=test, notes=notes)
+
+    @classmethod
+    def spellings(cls, file: str) -> tuple[str, ...]:
+        """Return the names that a file goes by: gzipped, unpacked, and with a dot."""
+        plain = file.removesuffix(".gz")
+        dotted = plain.replace("-idx", ".idx")
+        return file, plain, f"{dotted}.gz", dotted
+
+    def _paths(self, folder: Path) -> dict[str, Path]:
+        return {file: path for file in self.files if (path := self.find(folder, file))}
 
     def _read(self, images: Path, labels: Path) -> Images:
         pixels = read_idx(images, dimensions=3).unsqueeze(1)
@@ -108,13 +117,55 @@ class _IDXDataset(StoredDataset):
         except DataError as error:
             raise DataError(f"{images} and {labels.name}: {error}") from error
 
-    def altered(self, folder: Path) -> list[str]:
-        """Return the files that are not the published ones."""
-        return [
-            file
-            for file in self.files
-            if digest(folder / file, self.hashes[file].partition(":")[0], _most(file)) != self.hashes[file]
-        ]
+    def altered(self, folder: Path) -> list[str] | None:
+        """Return the files that are not the published ones, by content; None where that cannot be told."""
+        return self._altered(self._strangers(folder))
+
+    def _altered(self, strangers: dict[str, Path]) -> list[str] | None:
+        if strangers and all(self._may_be_published(file, path) for file, path in strangers.items()):
+            return None
+        return [path.name for path in strangers.values()]
+
+    def _strangers(self, folder: Path) -> dict[str, Path]:
+        """Return the files that have not the hash of the published ones.
+
+        Raises:
+            DataError: One is a published file of another data set.
+        """
+        strangers = {}
+        for file, path in self._paths(folder).items():
+            kind, most = self.hashes[file].partition(":")[0], _most(file)
+            if digest(path, kind, most) == self.hashes[file]:
+                continue
+            strangers[file] = path
+            for other in (MNIST, FashionMNIST):
+                expected = other.hashes[file]
+                if other.title != self.title and digest(path, expected.partition(":")[0], most) == expected:
+                    raise DataError(
+                        f"{path}: is {other.title}'s file, not {self.title}'s\n"
+                        f"Name the data set {other.title}, with its files in {self.data_root() / other.folders[0]}."
+                    )
+        return strangers
+
+    def _called(self, folder: Path, name: str) -> tuple[str, tuple[str, ...]]:
+        """Return the data set's name with what is known of its files, and notes of it."""
+        altered = self._altered(self._strangers(folder))
+        if name != self.title:
+            return name, ()
+        if altered is None:
+            note = (
+                f"{folder}: the sizes are {name}'s; the content can be verified in the gzipped files as published only"
+            )
+            return f"{name} (unverified)", (note,)
+        return told(name, folder, altered)
+
+    @classmethod
+    def _may_be_published(cls, file: str, path: Path) -> bool:
+        """Return whether no hash of the content is known, and it has the published size."""
+        if cls.hashes[file].startswith("gunzip-"):
+            return False
+        with open_unpacked(path) as content:
+            return len(content.read(_MOST_BYTES[file] + 1)) == _MOST_BYTES[file]
 
     def fetch(self, folder: Path, missing: list[str]) -> None:
         """Put the missing files into the folder."""
@@ -132,11 +183,11 @@ def _most(file: str) -> int:
 class MNIST(_IDXDataset):
     """MNIST: 60 000 training and 10 000 test images of handwritten digits, 28 x 28, grey.
 
-    Looked for in ``<root>/mnist/``.
+    Looked for in ``<root>/mnist/``, then in ``<root>/MNIST/raw/``, gzipped or unpacked; known by content.
     """
 
     title: ClassVar[str] = "mnist"
-    folders: ClassVar[tuple[str, ...]] = ("mnist",)
+    folders: ClassVar[tuple[str, ...]] = ("mnist", "MNIST/raw")
     url: ClassVar[str] = "https://ossci-datasets.s3.amazonaws.com/mnist/"
     # Of the decompressed files, since mirrors compress them anew.
     hashes: ClassVar[dict[str, str]] = {
@@ -152,11 +203,12 @@ class MNIST(_IDXDataset):
 class FashionMNIST(_IDXDataset):
     """Fashion-MNIST (H. Xiao, K. Rasul, R. Vollgraf, arXiv:1708.07747): 60 000 and 10 000 images, 28 x 28, grey.
 
-    Looked for in ``<root>/fashion-mnist/``, then, as a sample, in ``<root>/fashion-mnist-sample/``.
+    Looked for in ``<root>/fashion-mnist/``, ``<root>/FashionMNIST/raw/`` and then, as a sample, in
+    ``<root>/fashion-mnist-sample/``; gzipped or unpacked.
     """
 
     title: ClassVar[str] = "fashion-mnist"
-    folders: ClassVar[tuple[str, ...]] = ("fashion-mnist",)
+    folders: ClassVar[tuple[str, ...]] = ("fashion-mnist", "FashionMNIST/raw")
     sample_folders: ClassVar[tuple[str, ...]] = ("fashion-mnist-sample",)
     url: ClassVar[str] = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
     hashes: ClassVar[dict[str, str]] = {

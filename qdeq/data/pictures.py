@@ -14,14 +14,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from qdeq.data.arrays import Array, channels_first, pixels, read_array
+from qdeq.data.arrays import Array, channels_first, picture_shape, pixels, read_array
 from qdeq.data.base import MAX_SIDE, Images
-from qdeq.data.files import as_path, expanded, open_file
+from qdeq.data.files import GZIP, as_path, expanded, open_file
+from qdeq.data.foreign import recognise
 from qdeq.data.idx import read_idx
 from qdeq.errors import DataError, printable
 
 MAX_FILE_BYTES = 1 << 30
-FORMATS = "PNG, JPEG, .npy, gzipped IDX"
+FORMATS = "PNG, JPEG, .npy, IDX (gzipped or not)"
 _MAX_PIXELS = 1 << 26
 _DAMAGED = (OSError, SyntaxError, ValueError, EOFError, TypeError, struct.error, zlib.error)  # what Pillow may raise
 
@@ -32,7 +33,7 @@ def read_images(path: str | Path) -> Tensor:
     * PNG and JPEG hold one image. Grey ones have one channel, all others three; 16-bit grey is scaled to [0, 1]. The
       orientation that a camera notes is applied.
     * ``.npy`` holds an array [H, W], or several images as in an ``.npz`` data set (`qdeq.data.npz.NPZ`).
-    * A gzipped IDX file holds images as MNIST has them.
+    * An IDX file, gzipped or not, holds images as MNIST has them.
 
     Args:
         path: The file.
@@ -55,10 +56,14 @@ def read_images(path: str | Path) -> Tensor:
         images = _picture(path)
     elif begin.startswith(b"\x93NUMPY"):
         images = _array(path, size)
-    elif begin.startswith(b"\x1f\x8b"):
+    elif begin.startswith((GZIP, b"\0\0")):
         images = _idx(path)
     else:
-        raise DataError(f"{path}: is no image of a known format\nAllowed are {FORMATS}.")
+        foreign = recognise(path)
+        if foreign is not None and foreign.images:
+            raise DataError(f"{path}: is {foreign.kind}\n{foreign.as_npy(path)}")
+        kind = f" but {foreign.kind}" if foreign else " of a known format"
+        raise DataError(f"{path}: is no image{kind}\nAllowed are {FORMATS}.")
     return _checked(str(path), images)
 
 
@@ -135,6 +140,12 @@ def _array(path: Path, size: int) -> Tensor:
 def _stacked(what: str, array: Array) -> Tensor:
     """Return one image or several as [N, C, H, W]."""
     if array.ndim == 2:
+        height, width = array.shape
+        if height != width and (way := picture_shape(width)):
+            raise DataError(
+                f"{what}: the shape {list(array.shape)} may be {height} pictures, a row each, or one picture\n"
+                f"Give pictures as array.reshape({way}), and one of {height} x {width} pixels as array[None]."
+            )
         array = array[None]
     elif array.ndim == 3 and array.shape[2] in (1, 3):
         raise DataError(

@@ -135,7 +135,7 @@ def prepare(
         pixels=pixels,
         digests={name: digest_images(part, targets[name]) for name, part in images.items()},
         test_images=test_rows,
-        notes=notes,
+        notes=raw.notes + notes,
     )
 
 

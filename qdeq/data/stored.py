@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import logging
 import os
@@ -17,7 +16,7 @@ from typing import BinaryIO, ClassVar
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from qdeq.data.files import DataPath, exists, expanded
+from qdeq.data.files import DataPath, exists, expanded, open_file, open_unpacked
 from qdeq.errors import DataError, printable
 
 DATA_VARIABLE = "QDEQ_DATA"
@@ -70,12 +69,26 @@ class StoredDataset(ABC):
             (
                 name
                 for name in (*self.folders, *self.sample_folders)
-                if any(exists(root / name / file) for file in self.files)
+                if any(self.find(root / name, file) for file in self.files)
             ),
             self.folders[0],
         )
-        missing = [file for file in self.files if not exists(root / name / file)]
+        missing = [file for file in self.files if not self.find(root / name, file)]
         return root / name, name in self.sample_folders, missing
+
+    @classmethod
+    def spellings(cls, file: str) -> tuple[str, ...]:
+        """Return the names that a file goes by, its published one first."""
+        return (file,)
+
+    @classmethod
+    def find(cls, folder: Path, file: str) -> Path | None:
+        """Return where the file lies in the folder, under any of its names; None if it does not.
+
+        Raises:
+            DataError: That cannot be found out.
+        """
+        return next((folder / name for name in cls.spellings(file) if exists(folder / name)), None)
 
     def locate(self) -> tuple[Path, str]:
         """Return the folder that now holds every file, and the data set's name, which tells a sample from the whole.
@@ -106,9 +119,9 @@ class StoredDataset(ABC):
     def fetch(self, folder: Path, missing: list[str]) -> None:
         """Put the missing files into the folder; a DataError of one line if that fails."""
 
+    @abstractmethod
     def altered(self, folder: Path) -> list[str] | None:
-        """Return the files that are not the published ones; None where nobody published the hash of each file."""
-        return None
+        """Return the files that are not the published ones, by content; None where that cannot be told."""
 
     def remedy(self, folder: Path) -> str:
         """Return how to mend what is missing, in a line."""
@@ -116,6 +129,14 @@ class StoredDataset(ABC):
             f"Put the files into {folder} yourself, or point {DATA_VARIABLE} (or the option root) "
             f"to the folder that holds {self.folders[0]}/."
         )
+
+
+def told(title: str, folder: Path, altered: list[str]) -> tuple[str, tuple[str, ...]]:
+    """Return what a data set is called where files in its folder are not the published ones, and a note of it."""
+    if not altered:
+        return title, ()
+    note = f"{folder}: not the published files: {', '.join(altered)}; a part of {title}, or something else"
+    return f"{title} (not the published files)", (note,)
 
 
 @contextmanager
@@ -204,7 +225,7 @@ def digest(path: Path, kind: str, most: int) -> str:
     algorithm = kind.removeprefix("gunzip-")
     found = hashlib.new(algorithm, usedforsecurity=False)
     try:
-        with _open(path, unzip=algorithm != kind) as file:
+        with open_unpacked(path) if algorithm != kind else open_file(path) as file:
             while chunk := file.read(_CHUNK):
                 found.update(chunk)
                 most -= len(chunk)
@@ -213,7 +234,3 @@ def digest(path: Path, kind: str, most: int) -> str:
     except (OSError, EOFError, zlib.error):
         return f"{kind}:(damaged gzip)"
     return f"{kind}:{found.hexdigest()}"
-
-
-def _open(path: Path, *, unzip: bool) -> BinaryIO:
-    return gzip.open(path, "rb") if unzip else path.open("rb")  # type: ignore[return-value]

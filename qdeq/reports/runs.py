@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 def summary_table(summary: RunSummary) -> RenderableType:
     """Return the figures of a finished run, and where its files are."""
-    facts = {
+    facts = {} if summary.dataset is None else {"data": summary.dataset}
+    facts |= {
         "checkpoint": (
             f"best: epoch {summary.best_epoch} of {summary.epochs}, step {summary.best_step} of {summary.steps}"
         ),

@@ -50,6 +50,8 @@ class RunSummary:
         machine: What it ran on when it ended, with the number of threads; None in what qdeq 0.1.0 wrote.
         start: Whose weights it started from; None for random ones.
         continued: How it went on otherwise than it began, the first time first.
+        dataset: What its data were, whatever the spec calls them: ``mnist (not the published files)``; None in what
+            qdeq 0.1.0 wrote.
     """
 
     name: str
@@ -77,6 +79,7 @@ class RunSummary:
     machine: Machine | None = None
     start: Start | None = None
     continued: tuple[Continuation, ...] = ()
+    dataset: str | None = None
 
     def to_json(self) -> str:
         """Return summary.json. What differs between two equal runs stands under ``time`` and ``memory`` alone."""

@@ -235,6 +235,7 @@ class Trainer:
             folder=self.folder.path,
             machine=state.record.machine,
             start=state.record.start,
+            dataset=state.record.data,
             continued=state.record.continued,
         )
         if self.team.leads:

@@ -31,10 +31,10 @@ def test_idx_that_is_missing(tmp_path):
     refused(tmp_path / "none.gz", "not found")
 
 
-def test_idx_that_is_no_gzip(tmp_path):
+def test_idx_that_is_a_page_of_the_web(tmp_path):
     path = tmp_path / "a.gz"
     path.write_bytes(b"<html>404</html>")
-    refused(path, "cannot be read")
+    refused(path, "not an IDX file")
 
 
 def test_idx_whose_gzip_is_cut_off(tmp_path, write_idx):
@@ -88,7 +88,7 @@ def test_idx_of_one_value_compresses_best_and_is_still_read(tmp_path, write_idx)
 def test_mnist_puts_images_and_labels_together(tmp_path, write_mnist):
     arrays = write_mnist(tmp_path / "mnist")
     raw = MNIST(root=tmp_path, download=False).load()
-    assert raw.name == "mnist"
+    assert raw.name == "mnist (not the published files)"
     assert raw.train.class_names == tuple("0123456789")
     for images, (pixels, labels) in zip((raw.train, raw.test), (arrays[:2], arrays[2:]), strict=True):
         assert images.images[:, 0].tolist() == pixels.tolist()
@@ -112,7 +112,7 @@ def test_a_sample_is_used_last_and_says_so(tmp_path, write_mnist):
     options = FashionMNIST(root=tmp_path, download=False)
     assert options.load().name == "fashion-mnist (sample)"
     write_mnist(tmp_path / "fashion-mnist")
-    assert options.load().name == "fashion-mnist"
+    assert options.load().name == "fashion-mnist (not the published files)"
 
 
 def test_an_incomplete_sample_is_not_completed(tmp_path, write_mnist):
@@ -134,8 +134,8 @@ def test_root_comes_from_the_environment_unless_given(tmp_path, write_mnist, mon
 @pytest.mark.parametrize(
     ("folder", "name"),
     [
-        ("cifar-10-batches-bin", "cifar10"),
-        ("cifar-10/cifar-10-batches-bin", "cifar10"),
+        ("cifar-10-batches-bin", "cifar10 (not the published files)"),
+        ("cifar-10/cifar-10-batches-bin", "cifar10 (not the published files)"),
         ("cifar-10-sample/cifar-10-batches-bin", "cifar10 (sample)"),
     ],
 )

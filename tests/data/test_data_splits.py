@@ -220,7 +220,7 @@ def test_constant_training_images_are_refused():
         ({"images": torch.zeros(2, 1, 4, 4, dtype=torch.float64)}, "torch.float64; allowed"),
         ({"labels": torch.zeros(2)}, "torch.int64 of shape"),
         ({"labels": torch.tensor([0, -1])}, "image 1 .* label -1; allowed: 0 to 1"),
-        ({"images": torch.tensor([0.0, float("nan")]).reshape(2, 1, 1, 1)}, "image 1 .* not a finite"),
+        ({"images": torch.tensor([[0.0], [float("nan")]]).expand(2, 4).reshape(2, 1, 2, 2)}, "image 1 .* not a finite"),
     ],
 )
 def test_images_that_are_refused(change, match):

@@ -179,3 +179,10 @@ def test_curves_of_a_run_that_was_cut_short_can_be_drawn():
     draw_curves([step(1).to_dict()]).canvas.draw()
     blank = replace(FIGURES, loss=None, residual_mean=None, residual_max=0.0)
     draw_curves([step(1).to_dict(), EpochRecord(1, 4, blank, blank, True, 1.0).to_dict()]).canvas.draw()
+
+
+def test_final_table_says_what_the_data_were(finished):
+    _, summary, _ = finished
+    assert summary.dataset == "digits"
+    other = "mnist (not the published files)"
+    assert other in printed(summary_table(replace(summary, dataset=other)))

@@ -64,7 +64,9 @@ def _told(run: RunMaterial) -> list[str]:
     classes = f"{len(run.class_names)} classes" if run.class_names else ""
     shots = "exact expectations" if run.spec.shots is None else f"{run.spec.shots:,} shots"
     noisy = "with noise" if run.spec.noise is not None else ""
-    parts = [run.spec.data.dataset["name"], classes, f"{model.qubits} qubits", f"{model.encoding} encoding", mode,
+    named = run.summary.dataset if run.summary is not None else None
+    data = named or run.spec.data.dataset["name"]
+    parts = [data, classes, f"{model.qubits} qubits", f"{model.encoding} encoding", mode,
              f"backend {run.spec.backend['name']}", shots, noisy]  # fmt: skip
     return [part for part in parts if part]
 
