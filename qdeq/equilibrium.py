@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from qdeq.adjoints import Adjoint, AdjointRecord, DenseAdjoint, SolverPath, UnrolledAdjoint, attach
 from qdeq.errors import ConvergenceError, ConvergenceWarning, SolverError, warn
-from qdeq.functions import Function, as_function, refuse_closed_over_batch
+from qdeq.functions import Function, as_function, flattened, refuse_closed_over_batch
 from qdeq.jacobians import hutchinson_norm, jacobian, squared_norm
 from qdeq.numbers import finite, whole
 from qdeq.seeds import Share, draw
 from qdeq.solvers import Broyden, CompositeSolver, Naive, Solution, Solver, Status, solve, solve_in_turn
-from qdeq.torch_modes import HALVES, own_precision
+from qdeq.torch_modes import HALVES, own_precision, refuse_tangents
 from qdeq.wrappers import GrowingShots
 
 OnFailure = Literal["warn", "raise", "fallback"]
@@ -157,6 +157,7 @@ class Equilibrium(nn.Module):
         """
         f, args = as_function(f), tuple(args)
         _check_precision(y0, args)
+        refuse_tangents((y0, *args))
         solution = self._solve(f, y0, args)
         record = AdjointRecord()
         value, penalty = solution.value, None
@@ -197,7 +198,7 @@ class Equilibrium(nn.Module):
         whole(layers, "layers", 1, error=SolverError)
         y = _layers(f, y0, args, layers)
         spent = torch.full((len(y0),), layers, dtype=torch.int64, device=y0.device)
-        usable = y.flatten(1).isfinite().all(dim=1)
+        usable = flattened(y).isfinite().all(dim=1)
         if not usable.all():
             gone = f"{int((~usable).sum())} of {len(y)} samples are not finite after direct layers"
             self._tell(f"{gone}.\nRemedy: {Status.NON_FINITE.remedy}")

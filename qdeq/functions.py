@@ -147,6 +147,11 @@ def as_function(f: Callable[..., Tensor]) -> Function:
     return Lifted(f)
 
 
+def flattened(values: Tensor) -> Tensor:
+    """Return ``[B, N]`` for ``[B, *S]``, where S may be empty."""
+    return values.reshape(len(values), math.prod(values.shape[1:]))
+
+
 def refuse_closed_over_batch(error: Exception, called: int, batch: int) -> None:
     """Raise what is meant where f fails on part of a batch because it holds a tensor of the whole.
 
@@ -197,8 +202,7 @@ def jacobian_by_autograd(
     require_autograd()
     with torch.enable_grad():
         leaf = y if create_graph and y.requires_grad else y.detach().requires_grad_()
-        value = f(leaf.clone(), *rows)  # f may overwrite its argument
-        value = value.reshape(len(value), math.prod(value.shape[1:]))
+        value = flattened(f(leaf.clone(), *rows))  # f may overwrite its argument
         if not value.requires_grad:
             return None
         grads = [

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from qdeq.functions import as_function, require_autograd
+from qdeq.functions import as_function, flattened, require_autograd
 
 
 def jacobian(f: Callable[..., Tensor], y: Tensor, args: Sequence[Tensor] = (), *, create_graph: bool = False) -> Tensor:
@@ -63,7 +63,7 @@ def hutchinson_norm(
     M. F. Hutchinson, Commun. Stat. Simul. Comput. 18 (1989); for DEQs, S. Bai et al., ICML 2021.
     """
     probe = torch.randn_like(y) if probe is None else probe
-    return vjp(f, y, probe, args, create_graph=create_graph).flatten(1).square().sum(dim=1)
+    return flattened(vjp(f, y, probe, args, create_graph=create_graph)).square().sum(dim=1)
 
 
 def spectral_radius(matrix: Tensor) -> Tensor:

@@ -39,6 +39,8 @@ def whole(value: object, what: str, low: int, high: int | None = None, *, error:
 
 def finite(value: object, what: str, *, error: type[QdeqError] = CircuitError) -> float:
     """Return the value as a finite float; the ``error`` that is raised where it is none begins with ``what``."""
+    if getattr(value, "requires_grad", False):
+        raise error(f"{what} is a tensor with a gradient, which a number would lose; a trained one is Weight(k)")
     try:
         number = math.nan if isinstance(value, str | bytes | bool | np.bool_) else float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError, RuntimeError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import product
-from typing import Any, overload
+from typing import Any, Self, overload
 
 import numpy as np
 
@@ -45,6 +45,9 @@ class _Arithmetic:
         if not number:
             raise CircuitError(f"an observable cannot be divided by {divisor!r}")
         return PauliSum(tuple((coefficient / number, string) for coefficient, string in _summand(self).terms))
+
+    def __pos__(self) -> Self:
+        return self
 
     def __neg__(self) -> PauliSum:
         return self * -1.0

@@ -12,23 +12,24 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
+from torch.autograd.forward_ad import unpack_dual
 
 from qdeq.errors import UnsupportedError
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_NO_TRANSFORMS = (
-    "torch.func's transforms (grad, vmap, jacrev, ...) cannot follow a solve.\n"
-    "Remedy: torch.autograd.grad or torch.autograd.functional.jacobian for derivatives; in place of vmap the batch, "
-    "the first dimension of every input."
+NO_TRANSFORMS = (
+    "torch.func's transforms (grad, vmap, jacrev, ...) and batched gradients cannot follow a solve.\n"
+    "Remedy: torch.autograd.grad, or torch.autograd.functional.jacobian without vectorize, for derivatives; in place of "
+    "vmap the batch, the first dimension of every input."
 )
 HALVES = (torch.float16, torch.bfloat16)
 _DEVICES = ("cpu", "cuda")
@@ -39,6 +40,19 @@ class _Within(threading.local):
 
 
 _within = _Within()
+
+
+def refuse_tangents(tensors: Iterable[Any]) -> None:
+    """Raise an error with the remedy where a tensor carries a tangent of forward-mode differentiation.
+
+    Raises:
+        UnsupportedError: One does; the solve would lose it.
+    """
+    for tensor in tensors:
+        if isinstance(tensor, Tensor) and unpack_dual(tensor).tangent is not None:
+            raise UnsupportedError(
+                "an equilibrium has no forward-mode derivative.\nRemedy: torch.autograd.grad, or direct layers."
+            )
 
 
 def own_precision(entry: Callable[P, R]) -> Callable[P, R]:
@@ -52,7 +66,7 @@ def own_precision(entry: Callable[P, R]) -> Callable[P, R]:
     @wraps(entry)
     def call(*args: P.args, **options: P.kwargs) -> R:
         if torch._C._are_functorch_transforms_active():
-            raise UnsupportedError(_NO_TRANSFORMS)
+            raise UnsupportedError(NO_TRANSFORMS)
         if _within.entry:  # whoever called has seen to the rest
             return entry(*args, **options)
         run: Callable[..., R] = entry

@@ -14,7 +14,7 @@ from pydantic.dataclasses import dataclass as options_dataclass
 from torch import Tensor
 
 from qdeq.errors import ConvergenceError, ConvergenceWarning, warn
-from qdeq.functions import Function, as_function, refuse_closed_over_batch
+from qdeq.functions import Function, as_function, flattened, refuse_closed_over_batch
 from qdeq.numbers import as_number
 from qdeq.solvers import Solver
 
@@ -94,12 +94,12 @@ class Report:
         """
         self.record.failed = self._scattered(failed, True)
         self.record.residual = None if residual is None else self._scattered(residual, math.inf)
-        count = int(self.record.failed.sum())
+        count = int(failed.sum())  # of the others the forward pass has told
         if not count:
             return
         worst = ""
-        if self.record.residual is not None:
-            largest = float(self.record.residual.nan_to_num(nan=math.inf, posinf=math.inf).max())
+        if residual is not None:
+            largest = float(residual.nan_to_num(nan=math.inf, posinf=math.inf).max())
             worst = f" (worst relative residual {largest:.2g})"
         message = f"{what} for {count} of {self.batch} samples{worst}.\nRemedy: {remedy}"
         if self.on_failure == "raise":
@@ -178,5 +178,5 @@ def attach(
 
 def relative(difference: Tensor, reference: Tensor) -> Tensor:
     """Return ``||difference||_2 / ||reference||_2`` ``[B]`` over all but the first dimension; the numerator over 0."""
-    size = torch.linalg.vector_norm(reference.flatten(1), dim=1)
-    return torch.linalg.vector_norm(difference.flatten(1), dim=1) / torch.where(size > 0, size, 1.0)
+    size = torch.linalg.vector_norm(flattened(reference), dim=1)
+    return torch.linalg.vector_norm(flattened(difference), dim=1) / torch.where(size > 0, size, 1.0)

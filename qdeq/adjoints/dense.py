@@ -13,7 +13,7 @@ from torch import Tensor
 from qdeq.adjoints.base import ADJOINT_CONFIG, Report, SolverPath, relative
 from qdeq.adjoints.implicit import RECORDED_EVALUATION, Cotangent, ImplicitAdjoint, solve_densely
 from qdeq.adjoints.linearised import Linearised
-from qdeq.functions import Function
+from qdeq.functions import Function, flattened
 from qdeq.jacobians import jacobian
 
 
@@ -55,7 +55,7 @@ class DenseAdjoint(ImplicitAdjoint):
         if self.order == 1:
             return super().connect(f, y, args, path, report)
         f = f.at_evaluation(RECORDED_EVALUATION)
-        flat, shape = y.flatten(1), y.shape
+        flat, shape = flattened(y), y.shape
         identity = torch.eye(flat.shape[1], dtype=y.dtype, device=y.device)
         inverse, info = torch.linalg.inv_ex(identity - jacobian(f, y, args))
         regular = (info == 0) & inverse.isfinite().all(dim=(1, 2))
@@ -70,7 +70,7 @@ class DenseAdjoint(ImplicitAdjoint):
             inverse = torch.linalg.inv(system)
 
             def newton_step(state: Tensor) -> Tensor:
-                missing = (_Differentiable.apply(f(state, *rest), 2) - state).flatten(1)
+                missing = flattened(_Differentiable.apply(f(state, *rest), 2) - state)
                 return state + (inverse * missing[:, None]).sum(-1).reshape(state.shape)
 
             moved = newton_step(newton_step(at))
@@ -79,7 +79,7 @@ class DenseAdjoint(ImplicitAdjoint):
         system, inverse = system.detach(), inverse.detach()
 
         def backward(g: Tensor) -> None:
-            part = g[rows].flatten(1)
+            part = flattened(g[rows])
             u = (inverse * part[..., None]).sum(1)
             residual = relative((system * u[..., None]).sum(1) - part, part)
             every = g.new_ones(len(g)).index_copy(0, rows, residual)
@@ -102,7 +102,7 @@ class _Watched(torch.autograd.Function):
     @staticmethod
     def backward(ctx, g):  # type: ignore[no-untyped-def]
         ctx.tell(g.detach())
-        usable = g.flatten(1).isfinite().all(dim=1)
+        usable = flattened(g).isfinite().all(dim=1)
         return torch.where(usable.reshape(-1, *(1,) * (g.dim() - 1)), g, 0.0), None
 
 

@@ -14,7 +14,9 @@ from torch import Tensor
 
 from qdeq.adjoints.base import Adjoint, Report, SolverPath, relative
 from qdeq.adjoints.linearised import Linearised
-from qdeq.functions import Function
+from qdeq.errors import UnsupportedError
+from qdeq.functions import Function, flattened
+from qdeq.torch_modes import NO_TRANSFORMS
 
 RECORDED_EVALUATION = 1 << 20
 """Number of the evaluation that is recorded for the backward pass; under shots it names a stream of its own."""
@@ -66,7 +68,7 @@ class ImplicitAdjoint(Adjoint):
             found = self.solve(at, g)
             if self.falls_back and report.on_failure == "fallback":
                 found = _densely_where_it_failed(found, at, g)
-            usable = found.u.flatten(1).isfinite().all(dim=1)
+            usable = flattened(found.u).isfinite().all(dim=1)
             report(found.failed | ~usable, found.residual)
             return torch.where(usable.reshape(-1, *(1,) * (g.dim() - 1)), found.u, 0.0)
 
@@ -88,7 +90,12 @@ class _ImplicitGradient(torch.autograd.Function):
                 "this equilibrium can be differentiated once, not twice: backward was called with create_graph=True.\n"
                 "Remedy: Equilibrium(adjoint=DenseAdjoint(order=2)), or UnrolledAdjoint(), has second derivatives."
             )
-        return ctx.backward_solve(g), None, None
+        try:
+            return ctx.backward_solve(g), None, None
+        except RuntimeError as error:  # nothing else tells batches of gradients (is_grads_batched, vectorize)
+            if "Batching rule" not in str(error):
+                raise
+            raise UnsupportedError(NO_TRANSFORMS) from error
 
 
 def solve_densely(at: Linearised, g: Tensor, tolerance: float | None = None) -> Cotangent:
@@ -99,7 +106,7 @@ def solve_densely(at: Linearised, g: Tensor, tolerance: float | None = None) -> 
         g: ``[B, *S]``.
         tolerance: A relative residual above this is a failure; None for the square root of the precision.
     """
-    flat = g.flatten(1)
+    flat = flattened(g)
     system = torch.eye(flat.shape[1], dtype=g.dtype, device=g.device) - at.matrix().mT
     u, info = torch.linalg.solve_ex(system, flat[..., None])
     singular = (info != 0) & system.isfinite().all(dim=(1, 2)) & flat.isfinite().all(dim=1)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from qdeq.adjoints.implicit import Cotangent, ImplicitAdjoint
 from qdeq.adjoints.linearised import Linearised
-from qdeq.functions import Function
+from qdeq.functions import Function, flattened
 from qdeq.solvers import Solver, solve
 
 
@@ -25,7 +25,7 @@ class IterativeAdjoint(ImplicitAdjoint):
 
     def solve(self, at: Linearised, g: Tensor) -> Cotangent:
         """Solve by iteration; see :meth:`ImplicitAdjoint.solve`."""
-        size = torch.linalg.vector_norm(g.flatten(1), dim=1)
+        size = torch.linalg.vector_norm(flattened(g), dim=1)
         scale = torch.where(size > 0, size, 1.0).reshape(-1, *(1,) * (g.dim() - 1))
         samples = torch.arange(len(g), device=g.device)
         solution = solve(self.solver, _AdjointMap(at, g), g / scale, (g / scale, samples))

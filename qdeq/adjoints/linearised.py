@@ -12,8 +12,9 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import Node
 
-from qdeq.functions import Function, NotDifferentiable
+from qdeq.functions import Function, NotDifferentiable, flattened
 from qdeq.jacobians import jacobian
 
 _CHANGED = (
@@ -38,7 +39,7 @@ class Linearised:
 
     def __init__(self, f: Function, y: Tensor, rows: tuple[Tensor, ...], *, by_products: bool = False) -> None:
         self._f, self._y, self._rows = f, y, rows
-        self._versions = [row._version for row in rows]
+        self._versions = _versions(rows)
         self._matrix: Tensor | None = None
         # where f runs circuits a product mostly costs a whole Jacobian; that of other functions may be a large matrix
         self._own = f.has_jacobian and not (by_products and (f.cheap_products or not f.frozen))
@@ -66,11 +67,9 @@ class Linearised:
     def pull_back(self, u: Tensor) -> Tensor:
         """Return ``u J`` ``[B, *S]`` for u ``[B, *S]``."""
         if self._own:
-            return (self.matrix() * u.flatten(1)[..., None]).sum(1).reshape(u.shape)
+            return (self.matrix() * flattened(u)[..., None]).sum(1).reshape(u.shape)
         found = torch.autograd.grad(self.value, self._leaf, u, retain_graph=True, allow_unused=True)[0]
-        if found is None:
-            raise NotDifferentiable("f(y) does not depend on y through autograd, so its Jacobian is unknown.")
-        return found
+        return self._where_constant(u) if found is None else found
 
     def pull_back_one(self, sample: int) -> Callable[[Tensor], Tensor]:
         """Return ``u -> u J`` ``[1, *S]`` for one sample alone, without the cost of the others.
@@ -81,26 +80,52 @@ class Linearised:
         one = slice(sample, sample + 1)
         if self._own:
             matrix = self.matrix()[sample]
-            return lambda u: (u.flatten(1) @ matrix).reshape(u.shape)
+            return lambda u: (flattened(u) @ matrix).reshape(u.shape)
         with torch.enable_grad():
             leaf = self._y[one].detach().requires_grad_()
             value = self._f(leaf.clone(), *(row[one] for row in self._rows))
-        if not value.requires_grad:
-            raise NotDifferentiable("f(y) does not depend on y through autograd, so its Jacobian is unknown.")
         scale = torch.linalg.vector_norm(self.value[one].detach()) + torch.linalg.vector_norm(leaf.detach())
         off = torch.linalg.vector_norm((value - self.value[one]).detach())
         if not bool(off <= torch.finfo(value.dtype).eps ** 0.75 * scale):  # a batch of one may be rounded otherwise
             raise RuntimeError(_CHANGED)
-        return lambda u: torch.autograd.grad(value, leaf, u, retain_graph=True, materialize_grads=True)[0]
+
+        def product(u: Tensor) -> Tensor:
+            found = torch.autograd.grad(value, leaf, u, retain_graph=True, allow_unused=True)[0]
+            return self._where_constant(u) if found is None else found
+
+        return product
+
+    def _where_constant(self, u: Tensor) -> Tensor:
+        """Return zeros where f does not depend on y at all.
+
+        Raises:
+            NotDifferentiable: It does, by other ways than autograd's.
+        """
+        with torch.no_grad():
+            elsewhere = self._f(self._y + 0.1 * (1 + self._y.abs()), *self._rows)
+        if not torch.equal(elsewhere, self.value):
+            raise NotDifferentiable(
+                "f(y) depends on y, but not through autograd (detached, or computed outside PyTorch).\n"
+                "Its Jacobian is unknown. Keep y in the graph, or give f a method jacobian (class qdeq.Function)."
+            )
+        return torch.zeros_like(u)
 
     def _check_rows(self) -> None:
-        if [row._version for row in self._rows] != self._versions:
+        if _versions(self._rows) != self._versions:
             raise RuntimeError(_CHANGED)
+
+
+def _versions(rows: tuple[Tensor, ...]) -> list[int | None]:
+    """Return how often each tensor was changed in place; None where PyTorch does not count."""
+    return [None if row.is_inference() else row._version for row in rows]
 
 
 def _leads_elsewhere(value: Tensor, leaf: Tensor) -> bool:
     """Whether a value's graph has another leaf."""
-    seen, pending = set(), [value.grad_fn]
+    if value.grad_fn is None:  # f returned what it was given
+        return value is not leaf
+    seen: set[Node] = set()
+    pending: list[Node | None] = [value.grad_fn]
     while pending:
         node = pending.pop()
         if node is None or node in seen:

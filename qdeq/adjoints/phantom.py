@@ -12,6 +12,7 @@ from torch import Tensor
 from qdeq.adjoints.base import ADJOINT_CONFIG, relative
 from qdeq.adjoints.implicit import Cotangent, ImplicitAdjoint
 from qdeq.adjoints.linearised import Linearised
+from qdeq.functions import flattened
 
 
 @dataclass(frozen=True, kw_only=True, config=ADJOINT_CONFIG)
@@ -45,7 +46,7 @@ class PhantomAdjoint(ImplicitAdjoint):
             power = torch.lerp(power, at.pull_back(power), self.damping)
             u = u + self.damping * power
         missing = relative(torch.lerp(power, at.pull_back(power), self.damping), g) if self.measure else None
-        return Cotangent(u, missing, ~u.flatten(1).isfinite().all(dim=1))
+        return Cotangent(u, missing, ~flattened(u).isfinite().all(dim=1))
 
 
 @dataclass(frozen=True, kw_only=True, config=ADJOINT_CONFIG)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from qdeq.adjoints.base import ADJOINT_CONFIG, Adjoint, Report, SolverPath
 from qdeq.errors import QdeqError, SolverError
-from qdeq.functions import Function
+from qdeq.functions import Function, flattened
 from qdeq.solvers.base import Problem
 from qdeq.solvers.loop import select_rows
 
@@ -58,7 +58,7 @@ class UnrolledAdjoint(Adjoint):
             raise
         except RuntimeError as error:  # a step that leaves PyTorch, or overwrites what its derivative needs
             raise SolverError(f"the steps of {name} cannot be differentiated: {error}\nRemedy: {_REMEDY}") from error
-        value = y[rows].flatten(1)
+        value = flattened(y[rows])
         near = torch.finfo(y.dtype).eps ** 0.5 * torch.linalg.vector_norm(value, dim=1)
         reached = torch.linalg.vector_norm(again.detach() - value, dim=1) <= near
         failed[rows[~reached]] = True
@@ -114,7 +114,7 @@ class _RecordedProblem(Problem):
     def _finite(self, rows: Tensor, g: Tensor | None) -> Tensor | None:
         if g is None:  # none has arrived, which autograd tells apart from zeros
             return None
-        usable = g.flatten(1).isfinite().all(dim=1)
+        usable = flattened(g).isfinite().all(dim=1)
         if not usable.all():
             self._lost(rows[~usable])
         return torch.where(usable.reshape(-1, *(1,) * (g.dim() - 1)), g, 0.0)
@@ -125,7 +125,7 @@ def _again(problem: Problem, path: SolverPath) -> tuple[Tensor, Tensor]:
 
     Samples drop out as in :func:`qdeq.solvers.solve`, so that f is called with the same batches there and here.
     """
-    start, last = path.y0.detach().flatten(1), path.steps
+    start, last = flattened(path.y0.detach()), path.steps
     weight = torch.zeros_like(start[:, 0]) if path.weight is None else path.weight
     y, rows, state = start, torch.arange(len(start), device=start.device), None
     ended, values = [], []

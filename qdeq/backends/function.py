@@ -119,5 +119,6 @@ def check_inputs(inputs: Tensor, size: int, like: Tensor) -> None:
     check_shape(inputs, size)
     if inputs.dtype != like.dtype or inputs.device != like.device:
         raise CircuitError(
-            f"inputs ({inputs.dtype} on {inputs.device}) and weights ({like.dtype} on {like.device}) must agree"
+            f"inputs ({inputs.dtype} on {inputs.device}) and weights ({like.dtype} on {like.device}) must agree;\n"
+            "convert one of them, as by inputs.to(weights)"
         )

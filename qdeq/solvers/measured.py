@@ -157,7 +157,12 @@ class MeasuredProblem(Problem):
     def _measured(self, y: Tensor, number: int, shots: int, rows: Tensor) -> tuple[Tensor, Tensor]:
         f = self._f.at_evaluation(number)
         f = f if shots == self._most else f.at_shots(shots)
-        value, error = self._called(f.measure, y, rows)
+        found = self._called(f.measure, y, rows)
+        if not (isinstance(found, tuple) and len(found) == 2):
+            raise SolverError(
+                f"{self._name}: f.measure returned {type(found).__name__}: it returns (values, standard errors)."
+            )
+        value, error = found
         value = self._checked(value, y, "f.measure")
         error = self._checked(error, y, "f.measure, as its second result,")
         if (error < 0).any():

@@ -11,6 +11,7 @@ import torch
 from functions import TIGHT, linear, matrix_with_radius, numbers
 from tolerances import FD_GRADIENT
 from torch import nn
+from torch.autograd import forward_ad
 
 from qdeq import (
     Anderson,
@@ -22,6 +23,7 @@ from qdeq import (
     GmresAdjoint,
     InjectedFunction,
     IterativeAdjoint,
+    JacobianFreeAdjoint,
     Naive,
     PhantomAdjoint,
     QuantumFunction,
@@ -29,6 +31,7 @@ from qdeq import (
     UnrolledAdjoint,
 )
 from qdeq.errors import CircuitError, SolverError, UnsupportedError
+from qdeq.functions import NotDifferentiable
 from qdeq.library import angle_encoder, hardware_efficient
 from qdeq.solvers import Fallback
 
@@ -324,3 +327,81 @@ def test_the_remedy_works():
         moved[k] = step
         difference = (of(weights + moved) - of(weights - moved)) / (2 * step)
         torch.testing.assert_close(found[..., k], difference.detach(), atol=FD_GRADIENT, rtol=0)
+
+
+# -- functions at the edge of what is meant ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "adjoint", [adjoint for adjoint in EXACT if adjoint != TWICE], ids=lambda adjoint: type(adjoint).__name__
+)
+@pytest.mark.parametrize("f", [lambda y, x: x, lambda y, x: torch.tanh(x), lambda y, x: x + 0 * y])
+def test_a_function_that_does_not_depend_on_its_state_has_its_own_gradient(adjoint, f):
+    x = numbers(4, 2, 3).requires_grad_()
+    value = Equilibrium(TIGHT, adjoint=adjoint)(f, torch.zeros(2, 3).double(), (x,)).value
+    (found,) = torch.autograd.grad(value.square().sum(), x)
+    (wanted,) = torch.autograd.grad(f(value.detach(), x).square().sum(), x)
+    torch.testing.assert_close(found, wanted, atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("adjoint", [DenseAdjoint(), GmresAdjoint(), PhantomAdjoint()], ids=lambda a: type(a).__name__)
+def test_a_state_that_leaves_the_graph_is_an_error_with_the_remedy(adjoint):
+    x = numbers(4, 2, 3).requires_grad_()
+    layer = Equilibrium(TIGHT, adjoint=adjoint)
+    value = layer(lambda y, x: 0.5 * torch.tanh(y.detach()) + x, torch.zeros(2, 3).double(), (x,)).value
+    with pytest.raises(NotDifferentiable, match=r"not through autograd(.|\n)*Keep y in the graph"):
+        value.sum().backward()
+
+
+@pytest.mark.parametrize(
+    "adjoint", [*EXACT, PhantomAdjoint(steps=80), JacobianFreeAdjoint()], ids=lambda adjoint: type(adjoint).__name__
+)
+def test_a_state_may_be_one_number_a_sample(adjoint):
+    x, layer = numbers(4, 3).requires_grad_(), Equilibrium(TIGHT, adjoint=adjoint)
+    value = layer(lambda y, x: 0.5 * torch.cos(y) + x, torch.zeros(3).double(), (x,)).value
+    (found,) = torch.autograd.grad(value.sum(), x)
+    if not isinstance(adjoint, JacobianFreeAdjoint):
+        torch.testing.assert_close(found, 1 / (1 + 0.5 * torch.sin(value.detach())), atol=1e-9, rtol=0)
+
+
+def test_derivatives_that_a_solve_would_lose_are_refused():
+    x, layer = numbers(4, 2, 3), Equilibrium(TIGHT)
+
+    def of(x):
+        return layer(lambda y, x: 0.5 * torch.tanh(y) + x, torch.zeros(2, 3).double(), (x,)).value
+
+    with pytest.raises(UnsupportedError, match="without vectorize"):
+        torch.autograd.functional.jacobian(of, x, vectorize=True)
+    with forward_ad.dual_level(), pytest.raises(UnsupportedError, match="no forward-mode derivative"):
+        of(forward_ad.make_dual(x, torch.ones_like(x)))
+
+
+def test_a_row_of_inference_mode_leaves_the_weights_their_gradient():
+    weight = nn.Parameter(torch.tensor(0.5).double())
+    with torch.inference_mode():
+        x = numbers(4, 2, 3)
+    value = Equilibrium(TIGHT)(lambda y, x: torch.tanh(weight * y) + x, torch.zeros(2, 3).double(), (x,)).value
+    value.sum().backward()
+    assert weight.grad.isfinite()
+
+
+def test_the_backward_pass_is_silent_about_rows_that_the_forward_pass_told_of():
+    layer, x = Layer(), X.clone()
+    x[1, 4] = math.nan
+    with pytest.warns(ConvergenceWarning):
+        value = layer(x)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        value[[0, 2, 3, 4]].sum().backward()
+
+
+def test_a_measurement_without_its_errors_is_named():
+    class Bare(Function):
+        shots = 10
+
+        def measure(self, y):
+            return 0.5 * y
+
+    for batch in (2, 3):
+        with pytest.raises(SolverError, match=r"returned Tensor: it returns \(values, standard errors\)"):
+            Equilibrium()(Bare(), torch.ones(batch, 1))

@@ -180,7 +180,10 @@ def test_how_to_have_the_run_again(runs, tree):
     command = tree.one(id="environment").one("pre").text
     folder = runs["implicit"]
     assert command == f"qdeq train {folder}/spec.yaml --out {folder}-again"
-    assert tree.one(id="settings").one("pre").text == small_spec(name="implicit").to_yaml().rstrip()
+    kept = RunFolder(folder).load_spec()  # with the number of threads that was used
+    training = small_spec(name="implicit").training.model_copy(update={"threads": kept.training.threads})
+    assert kept == small_spec(name="implicit").model_copy(update={"training": training})
+    assert tree.one(id="settings").one("pre").text == kept.to_yaml().rstrip()
 
 
 def test_the_cost_counts_what_training_took(runs, tree):

@@ -31,7 +31,7 @@ def test_every_check_is_there_and_says_what_it_proves():
         *("run", "precision"),
         *("qubit-order", "idle-qubits", "controlled-phases", "gates", "random-circuits", "amplitude-encoding"),
         *("inputs-and-weights", "observables", "batch", "shots-statistics", "shots-seed", "standard-error"),
-        *("gradients", "compiled-equals-circuits", "unsupported", "purity", "capabilities"),
+        *("shots-evaluations", "gradients", "compiled-equals-circuits", "unsupported", "purity", "capabilities"),
         *("noise-channels", "noise-model", "noise-gradients", "readout"),
         *("noise-shots", "noise-seed", "noise-standard-error"),
     }
