@@ -28,8 +28,8 @@ R = TypeVar("R")
 
 NO_TRANSFORMS = (
     "torch.func's transforms (grad, vmap, jacrev, ...) and batched gradients cannot follow a solve.\n"
-    "Remedy: torch.autograd.grad, or torch.autograd.functional.jacobian without vectorize, for derivatives; in place of "
-    "vmap the batch, the first dimension of every input."
+    "Remedy: torch.autograd.grad, or torch.autograd.functional.jacobian without vectorize, for derivatives; and in "
+    "place of vmap the batch, the first dimension of every input."
 )
 HALVES = (torch.float16, torch.bfloat16)
 _DEVICES = ("cpu", "cuda")
