@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from qdeq.errors import PluginError, QdeqError, did_you_mean
+from qdeq.extras import install_extra
 
 EXTRAS = {
     "cirq": "cirq",
@@ -34,7 +35,7 @@ EXTRAS = {
 def install_command(name: str) -> str | None:
     """Return the command that installs what a plug-in of qdeq needs; None where that came with qdeq."""
     extra = EXTRAS.get(name.partition(":")[0])
-    return f'pip install "qdeq[{extra}]"' if extra else None
+    return install_extra(extra) if extra else None
 
 
 @dataclass(frozen=True)

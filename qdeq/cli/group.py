@@ -56,6 +56,9 @@ class Group(TyperGroup):
             except UsageError as error:
                 _tell_usage(error)
                 code = ExitCode.BAD_INPUT
+            except typer.Abort:  # Ctrl-C while the line was read
+                typer.echo("interrupted", err=True)
+                code = ExitCode.INTERRUPTED
         sys.exit(code if isinstance(code, int) else ExitCode.DONE)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

@@ -98,6 +98,9 @@ def train(
     elif leads and not quiet:
         console.print()
         console.print(summary_table(summary), crop=False)
+    for line in summary.unwritten:
+        typer.echo(line, err=True)
+    if leads and not quiet and not as_json:
         typer.echo(f"next: qdeq report {shlex.quote(str(summary.folder))} --open")
 
 

@@ -229,7 +229,7 @@ def test_what_nobody_expected_keeps_its_traceback(tmp_path):
         "import qdeq.training.run as t\n"
         "def broken(spec): raise ZeroDivisionError('a bug')\n"
         "t.build_data = broken\n"
-        "from qdeq.cli import app; app(['train', 'tiny.yaml'])"
+        "from qdeq.cli.commands import app; app(['train', 'tiny.yaml'])"
     )
     result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=HANG)
     assert result.returncode == 1
