@@ -97,6 +97,8 @@ def _tell_usage(error: Any) -> None:
 def _meant(error: Any) -> str:
     """Return how to set what is no option, but a key of the experiment."""
     name = getattr(error, "option_name", None)
+    if name == "--resume":
+        return " The run's folder stands behind it: qdeq train --resume RUN"
     takes = error.ctx is not None and any("--set" in option.opts for option in error.ctx.command.params)
     if name is None or not takes:
         return ""
