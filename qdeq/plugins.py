@@ -160,8 +160,8 @@ def explain_options(what: str, plugin: Any, invalid: ValidationError) -> str:
             problems.append(f"{option}: ".removeprefix(": ") + item["msg"].removeprefix("Value error, "))
         else:
             number = number_meant(item["input"], whole=item["type"].startswith("int_"))
-            what = item["msg"].lower() if number is None else f"write {number}"
-            problems.append(f"{option}: {what}, not {item['input']!r}")
+            remedy = "" if number is None else f" (write {number})"
+            problems.append(f"{option}: {item['msg'].lower()}, not {item['input']!r}{remedy}")
     return f"{what}: {'; '.join(problems)}\nIts options are: {', '.join(allowed) or 'none'}."
 
 

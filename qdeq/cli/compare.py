@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +17,7 @@ from qdeq.errors import BackendError, SpecError
 
 if TYPE_CHECKING:
     from qdeq.compare import Comparison
+    from qdeq.files import Content
 
 JSON_FILE, PICTURE_FILE = "comparison.json", "comparison.png"
 
@@ -97,7 +99,7 @@ def _write(comparison: Comparison, folder: Path, *, quiet: bool) -> None:
     from qdeq.reports.plots.comparison import draw_comparison
     from qdeq.reports.plots.style import figure_png
 
-    contents = {
+    contents: dict[str, Callable[[], Content]] = {
         JSON_FILE: lambda: comparison.to_json() + "\n",
         PICTURE_FILE: lambda: figure_png(draw_comparison(comparison)),
     }
