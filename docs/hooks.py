@@ -250,7 +250,7 @@ def command_reference() -> str:
     """Return the help text of every command."""
     import typer.main
 
-    from qdeq.cli import app
+    from qdeq.cli.commands import app
 
     group = typer.main.get_command(app)
     lines: list[str] = []

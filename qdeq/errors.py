@@ -130,13 +130,19 @@ def plural(count: int, noun: str) -> str:
 def did_you_mean(word: object, allowed: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"`` for the allowed word that is meant, or an empty string.
 
-    That is one that begins so, or the only one with these initials (``lr`` is ``learning_rate``), or the closest one.
+    That is the same but for case and punctuation (``CIFAR-10`` is ``cifar10``), or one that begins so, or the only one
+    with these initials (``lr`` is ``learning_rate``), or the closest one.
     """
     words, given = list(allowed), str(word)
+    folded = [each for each in words if _folded(each) == _folded(given)]
     longer = [each for each in words if each.startswith(given)] if len(given) >= _BEGINNING else []
     short = [each for each in words if _initials(each) == given] if len(given) > 1 else []
-    close = longer or (short if len(short) == 1 else difflib.get_close_matches(given, words, n=1))
+    close = folded or longer or (short if len(short) == 1 else difflib.get_close_matches(given, words, n=1))
     return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def _folded(name: str) -> str:
+    return "".join(filter(str.isalnum, name.lower()))
 
 
 def _initials(name: str) -> str:

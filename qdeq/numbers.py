@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import operator
+from decimal import Decimal
 from typing import Any, Literal, get_args, get_origin
 
 import numpy as np
@@ -65,6 +66,28 @@ def shown(value: object) -> str:
     except (ValueError, RecursionError):  # integers of thousands of digits, lists nested a thousand deep
         return f"this {type(value).__name__}"
     return text if len(text) <= 60 else f"{text[:60]}..."
+
+
+def number_meant(given: object, *, whole: bool = False) -> str | None:
+    """Return the number as an option takes it, which a person wrote otherwise: ``1%``, or ``1e3`` for a whole one.
+
+    Args:
+        given: What was written.
+        whole: Whether a whole number is wanted.
+    """
+    if not isinstance(given, str | float) or len(text := str(given).strip()) > 40:
+        return None
+    try:
+        number = Decimal(text.removesuffix("%").strip())
+        if text.endswith("%"):
+            number = number.scaleb(-2)
+        if not number.is_finite() or abs(number) >= 2**63 or (whole and number != int(number)):
+            return None
+    except ArithmeticError:
+        return None
+    if whole:
+        return str(int(number))
+    return f"{float(number):g}" if text.endswith("%") else None
 
 
 @classmethod  # type: ignore[misc]

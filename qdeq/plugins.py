@@ -7,7 +7,8 @@ pyproject.toml), so a plug-in from another package has no second-class path. Not
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -16,6 +17,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from qdeq.errors import PluginError, QdeqError, did_you_mean
+from qdeq.extras import install_extra
+from qdeq.numbers import number_meant
 
 EXTRAS = {
     "cirq": "cirq",
@@ -34,7 +37,22 @@ EXTRAS = {
 def install_command(name: str) -> str | None:
     """Return the command that installs what a plug-in of qdeq needs; None where that came with qdeq."""
     extra = EXTRAS.get(name.partition(":")[0])
-    return f'pip install "qdeq[{extra}]"' if extra else None
+    return install_extra(extra) if extra else None
+
+
+_ELSEWHERE = {
+    "qiskit": " Its devices run through PennyLane: pip install pennylane-qiskit, then pennylane:qiskit.aer, say.",
+    "aer": " It runs through PennyLane: pip install pennylane-qiskit, then pennylane:qiskit.aer.",
+}
+"""Backends by names that they do not have here."""
+
+
+def _meant(group: str, name: str, found: Iterable[str]) -> str:
+    """Return what is meant by an unknown name, as :func:`~qdeq.errors.did_you_mean` does."""
+    if group == "qdeq.backends" and re.fullmatch(r"(default|lightning)\.\w+", name):
+        return f" Did you mean 'pennylane:{name}'?"
+    elsewhere = _ELSEWHERE.get(re.split(r"[.:_-]", name.lower())[0]) if group == "qdeq.backends" else None
+    return elsewhere or did_you_mean(name, found)
 
 
 @dataclass(frozen=True)
@@ -63,7 +81,7 @@ class Registry:
         if name not in found:
             raise PluginError(
                 f"unknown {self.kind} {name!r}; installed: {', '.join(self.names()) or 'none'}."
-                f"{did_you_mean(name, found)}"
+                f"{_meant(self.group, name, found)}"
             )
         entry = found[name]
         try:
@@ -141,7 +159,9 @@ def explain_options(what: str, plugin: Any, invalid: ValidationError) -> str:
         elif item["type"] == "value_error":
             problems.append(f"{option}: ".removeprefix(": ") + item["msg"].removeprefix("Value error, "))
         else:
-            problems.append(f"{option}: {item['msg'].lower()}, not {item['input']!r}")
+            number = number_meant(item["input"], whole=item["type"].startswith("int_"))
+            remedy = "" if number is None else f" (write {number})"
+            problems.append(f"{option}: {item['msg'].lower()}, not {item['input']!r}{remedy}")
     return f"{what}: {'; '.join(problems)}\nIts options are: {', '.join(allowed) or 'none'}."
 
 

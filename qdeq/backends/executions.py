@@ -14,6 +14,7 @@ from torch import Tensor
 
 from qdeq.circuit import Circuit
 from qdeq.errors import BackendError
+from qdeq.extras import install_extra
 
 if TYPE_CHECKING:
     from qdeq.backends.adapter import CircuitBackend
@@ -158,7 +159,7 @@ def _map_on_ray(backend: Runner, chunks: Sequence[Sequence[Any]]) -> list[np.nda
     try:
         import ray
     except ImportError as error:
-        raise BackendError('ray_address needs Ray: pip install "qdeq[distributed]"') from error
+        raise BackendError(f"ray_address needs Ray: {install_extra('distributed')}") from error
     if not ray.is_initialized():
         ray.init(address=backend.ray_address, log_to_driver=False)
     run, errors = ray.remote(_run_chunk), ray.exceptions

@@ -1,25 +1,18 @@
-"""The command line: parses, calls, prints.
+"""The command line: parses, calls, prints."""
 
-Each command imports what it calls, so that help is quick.
-"""
+from qdeq.interrupts import CODE, Interrupts, tell
 
-from qdeq.cli import (  # noqa: F401  (they add their commands to the app)
-    check,
-    compare,
-    doctor,
-    estimate,
-    init,
-    ledger,
-    plugins,
-    predict,
-    report,
-    reproduce,
-    show,
-    solve_study,
-    stability,
-    sweep,
-    train,
-)
-from qdeq.cli.app import app, main
 
-__all__ = ["app", "main"]
+def main() -> None:
+    """Run the command line. Ctrl-C is watched from here on: the imports are what takes the first second."""
+    interrupts = Interrupts()
+    interrupts.watch()
+    try:
+        from qdeq.cli.commands import run
+
+        run()
+    except KeyboardInterrupt:  # before the command, or behind it
+        tell()
+        raise SystemExit(CODE) from None
+    finally:
+        interrupts.finish()

@@ -79,8 +79,8 @@ _COMPLETION = ("--install-completion", "--show-completion")
 SHELLS = ("bash", "zsh", "fish", "powershell", "pwsh")
 
 
-def main() -> None:
-    """Run the command line."""
+def run() -> None:
+    """Run the command that the process was started with."""
     words = sys.argv[1:]
     if any(word in _COMPLETION and named in SHELLS for word, named in pairwise(words)):
         # typer would look for the shell that it runs in, and pass over the one that is named

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,11 +12,12 @@ import typer
 from qdeq.cli import completion
 from qdeq.cli.app import AsJson, Assignments, Config, Quiet, Solver, app, examples, load, make_console, named
 from qdeq.cli.exits import ExitCode
-from qdeq.cli.outputs import check_folder, plugin_choices, tell_written, teller, write_files
+from qdeq.cli.outputs import check_folder, plugin_choices, teller, write_out
 from qdeq.errors import BackendError, SpecError
 
 if TYPE_CHECKING:
     from qdeq.compare import Comparison
+    from qdeq.files import Content
 
 JSON_FILE, PICTURE_FILE = "comparison.json", "comparison.png"
 
@@ -69,7 +71,6 @@ def compare(
     with named(config):
         tell = teller("measuring", quiet=quiet)
         comparison = run(spec, choices, samples=samples, steps=steps, tolerance=tolerance, progress=tell)
-    files = [] if out is None else _write(comparison, out)
     if as_json:
         typer.echo(comparison.to_json())
     elif not quiet:
@@ -77,7 +78,8 @@ def compare(
 
         console = make_console()
         console.print(comparison_table(comparison), highlight=False)
-        tell_written(files)
+    if out is not None:
+        _write(comparison, out, quiet=quiet or as_json)
     if comparison.verdict == "nothing compared":
         raise BackendError("no backend but the native one could run this experiment, so nothing was compared")
     if comparison.verdict != "same":
@@ -93,9 +95,12 @@ def backend_choices(text: str) -> list[Any]:
     return plugin_choices("--backends", text, example="cirq,qsim", with_options="cirq,{name: qsim, threads: 2}")
 
 
-def _write(comparison: Comparison, folder: Path) -> list[Path]:
+def _write(comparison: Comparison, folder: Path, *, quiet: bool) -> None:
     from qdeq.reports.plots.comparison import draw_comparison
     from qdeq.reports.plots.style import figure_png
 
-    picture = figure_png(draw_comparison(comparison))
-    return write_files(folder, {JSON_FILE: comparison.to_json() + "\n", PICTURE_FILE: picture})
+    contents: dict[str, Callable[[], Content]] = {
+        JSON_FILE: lambda: comparison.to_json() + "\n",
+        PICTURE_FILE: lambda: figure_png(draw_comparison(comparison)),
+    }
+    write_out(folder, contents, quiet=quiet)

@@ -56,6 +56,9 @@ class Group(TyperGroup):
             except UsageError as error:
                 _tell_usage(error)
                 code = ExitCode.BAD_INPUT
+            except typer.Abort:  # Ctrl-C while the line was read
+                typer.echo("interrupted", err=True)
+                code = ExitCode.INTERRUPTED
         sys.exit(code if isinstance(code, int) else ExitCode.DONE)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -94,6 +97,8 @@ def _tell_usage(error: Any) -> None:
 def _meant(error: Any) -> str:
     """Return how to set what is no option, but a key of the experiment."""
     name = getattr(error, "option_name", None)
+    if name == "--resume":
+        return " The run's folder stands behind it: qdeq train --resume RUN"
     takes = error.ctx is not None and any("--set" in option.opts for option in error.ctx.command.params)
     if name is None or not takes:
         return ""

@@ -10,6 +10,7 @@ from typing import Any
 import typer
 
 from qdeq.errors import SpecError
+from qdeq.files import Content, write_optional
 
 
 def check_folder(out: Path | None) -> None:
@@ -22,25 +23,34 @@ def check_folder(out: Path | None) -> None:
         raise SpecError(f"--out {out}: there is a file of that name; give a folder")
 
 
-def write_files(folder: Path, contents: Mapping[str, str | bytes]) -> list[Path]:
-    """Write files into a folder, which is made if need be, and return their paths.
+def write_shown(contents: Mapping[Path, Callable[[], Content]], *, quiet: bool) -> list[Path]:
+    """Write what was shown into files, after it was shown, and name them; one that cannot be written costs itself only.
+
+    Args:
+        contents: What makes the content, by file.
+        quiet: Name only those that could not be written.
+
+    Returns:
+        The files that were written.
+    """
+    written = write_optional(contents, lambda line: typer.echo(line, err=True))
+    for file in () if quiet else written:
+        typer.echo(f"written: {file}")
+    return written
+
+
+def write_out(folder: Path, contents: Mapping[str, Callable[[], Content]], *, quiet: bool) -> None:
+    """Write what was shown into the folder of ``--out``, as :func:`write_shown` does; the folder is made if need be.
 
     Raises:
-        SpecError: They cannot be written.
+        SpecError: Not one file could be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, content in contents.items():
-            (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
     except OSError as error:
-        raise SpecError(f"--out {folder}: cannot be written ({error.strerror}); give another folder") from error
-    return [folder / name for name in contents]
-
-
-def tell_written(files: list[Path]) -> None:
-    """Name the files that were written."""
-    for file in files:
-        typer.echo(f"written: {file}")
+        raise SpecError(f"--out {folder}: cannot be made ({error.strerror}); give another folder") from error
+    if not write_shown({folder / name: make for name, make in contents.items()}, quiet=quiet):
+        raise SpecError(f"--out {folder}: cannot be written; make room, or give another folder")
 
 
 def teller(doing: str, *, quiet: bool) -> Callable[[str], None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,12 +12,12 @@ import typer
 from qdeq.cli import completion
 from qdeq.cli.app import AsJson, Assignments, Quiet, app, examples, make_console
 from qdeq.cli.exits import ExitCode
-from qdeq.cli.outputs import check_folder, tell_written
+from qdeq.cli.outputs import check_folder, write_shown
 from qdeq.errors import SpecError
 
 if TYPE_CHECKING:
+    from qdeq.files import Content
     from qdeq.reproduce import NoiseStudy, Reproduction
-    from qdeq.sweeps import SweepFolder
 
 
 class Fidelity(StrEnum):
@@ -100,11 +101,11 @@ def reproduce(
         chosen, folder, mode=mode.value, seeds=seeds, epochs=epochs, changes=changes, workers=workers, progress=progress
     )
     study = None if chosen.noise is None else study_noise(found, progress.noted)
-    files = _write(found, study)
     if as_json:
         typer.echo((study or found).to_json())
     elif not quiet:
-        _print(found, study, files)
+        _print(found, study)
+    _write(found, study, quiet=quiet or as_json)
     for cell in found.result.failed:
         typer.echo(f"error: {cell.failure}", err=True)
     if found.result.failed:
@@ -142,7 +143,7 @@ def _changes(assignments: list[str] | None) -> dict[str, Any]:
     return changes
 
 
-def _print(found: Reproduction, study: NoiseStudy | None, files: list[Path]) -> None:
+def _print(found: Reproduction, study: NoiseStudy | None) -> None:
     from qdeq.reports.reproduction import reproduction_table
 
     console = make_console()
@@ -153,37 +154,30 @@ def _print(found: Reproduction, study: NoiseStudy | None, files: list[Path]) -> 
 
         console.print()
         console.print(noise_table(study), highlight=False)
-    tell_written(files)
 
 
-def _write(found: Reproduction, study: NoiseStudy | None) -> list[Path]:
+def _write(found: Reproduction, study: NoiseStudy | None, *, quiet: bool) -> None:
     """Write the table as Markdown, CSV, JSON and picture, and a noise study likewise."""
     from qdeq.reports.plots.reproduction import draw_reproduction
     from qdeq.reports.plots.style import figure_png
     from qdeq.reports.reproduction import reproduction_csv, reproduction_markdown
 
-    folder = found.result.folder
-    files = {
-        "table.md": reproduction_markdown(found).encode(),
-        "table.csv": reproduction_csv(found).encode(),
-        "table.json": (found.to_json() + "\n").encode(),
-        "table.png": figure_png(draw_reproduction(found)),
+    files: dict[str, Callable[[], Content]] = {
+        "table.md": lambda: reproduction_markdown(found),
+        "table.csv": lambda: reproduction_csv(found),
+        "table.json": lambda: found.to_json() + "\n",
+        "table.png": lambda: figure_png(draw_reproduction(found)),
     }
     if study is not None:
         from qdeq.reports.noise_study import noise_csv, noise_markdown
         from qdeq.reports.plots.noise_study import draw_noise
 
         files |= {
-            "noise.md": noise_markdown(study).encode(),
-            "noise.csv": noise_csv(study).encode(),
-            "noise.json": (study.to_json() + "\n").encode(),
-            "noise.png": figure_png(draw_noise(study)),
-            "noise-residual.png": figure_png(draw_noise(study, "residual")),
+            "noise.md": lambda: noise_markdown(study),
+            "noise.csv": lambda: noise_csv(study),
+            "noise.json": lambda: study.to_json() + "\n",
+            "noise.png": lambda: figure_png(draw_noise(study)),
+            "noise-residual.png": lambda: figure_png(draw_noise(study, "residual")),
         }
-    return _save(folder, files)
-
-
-def _save(folder: SweepFolder, files: dict[str, bytes]) -> list[Path]:
-    for name, content in files.items():
-        folder.write(folder.path / name, content)
-    return [folder.path / name for name in files]
+    folder = found.result.folder.path
+    write_shown({folder / name: make for name, make in files.items()}, quiet=quiet)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,10 +11,11 @@ import typer
 from qdeq.cli import completion
 from qdeq.cli.app import AsJson, Assignments, Checkpoint, Quiet, app, examples, load, make_console, named
 from qdeq.cli.exits import ExitCode
-from qdeq.cli.outputs import check_folder, plugin_choices, tell_written, teller, write_files
+from qdeq.cli.outputs import check_folder, plugin_choices, teller, write_out
 from qdeq.errors import SolverError, SpecError
 
 if TYPE_CHECKING:
+    from qdeq.files import Content
     from qdeq.study import SolverStudy, Subject
 
 NAME = "solve-study"
@@ -75,14 +77,14 @@ def solve_study(
     if not study.studied:
         reasons = "; ".join(f"{result.label}: {result.reason}" for result in study.results)
         raise SolverError(f"no solver could be studied: {reasons}")
-    files = [] if out is None else _write(study, out)
     if as_json:
         typer.echo(study.to_json())
     elif not quiet:
         from qdeq.reports.solver_study import study_table
 
         make_console().print(study_table(study), highlight=False)
-        tell_written(files)
+    if out is not None:
+        _write(study, out, quiet=quiet or as_json)
     if len(study.studied) < len(study.results):
         raise typer.Exit(ExitCode.CHECK_FAILED)
 
@@ -127,15 +129,15 @@ def tolerance_choices(text: str) -> list[float]:
         raise SpecError(f"--tolerances {text}: expected numbers with commas between them, such as 1e-2,1e-4") from error
 
 
-def _write(study: SolverStudy, folder: Path) -> list[Path]:
+def _write(study: SolverStudy, folder: Path, *, quiet: bool) -> None:
     from qdeq.reports.plots.solver_study import draw_study
     from qdeq.reports.plots.style import figure_png
     from qdeq.reports.solver_study import study_csv, study_markdown
 
-    contents: dict[str, str | bytes] = {
-        "json": study.to_json() + "\n",
-        "md": study_markdown(study),
-        "csv": study_csv(study),
-        "png": figure_png(draw_study(study)),
+    contents: dict[str, Callable[[], Content]] = {
+        f"{NAME}.json": lambda: study.to_json() + "\n",
+        f"{NAME}.md": lambda: study_markdown(study),
+        f"{NAME}.csv": lambda: study_csv(study),
+        f"{NAME}.png": lambda: figure_png(draw_study(study)),
     }
-    return write_files(folder, {f"{NAME}.{ending}": content for ending, content in contents.items()})
+    write_out(folder, contents, quiet=quiet)

@@ -7,8 +7,7 @@ from typing import Annotated
 import typer
 
 from qdeq.cli.app import AsJson, Checkpoint, Device, Quiet, Run, app, examples, make_console, named
-from qdeq.cli.outputs import tell_written
-from qdeq.errors import CheckpointError
+from qdeq.cli.outputs import write_shown
 
 
 @app.command(
@@ -33,20 +32,16 @@ def stability(
     A histogram is written into the run's folder (stability.png).
     """
     from qdeq.reports.plots.stability import draw_stability
-    from qdeq.reports.plots.style import save_figure
+    from qdeq.reports.plots.style import figure_png
     from qdeq.reports.stability import stability_table
     from qdeq.training.examine import examine_run
     from qdeq.training.folder import RunFolder
 
     with named(run / "spec.yaml"):
         result = examine_run(run, checkpoint=checkpoint, samples=samples, starts=starts, seed=seed, device=device)
-    picture = RunFolder(run).stability
-    try:
-        save_figure(draw_stability(result), picture)
-    except OSError as error:
-        raise CheckpointError(f"{picture}: cannot be written ({error.strerror})") from error
     if as_json:
         typer.echo(result.to_json())
     elif not quiet:
         make_console().print(stability_table(result), highlight=False)
-        tell_written([picture])
+    pictures = {RunFolder(run).stability: lambda: figure_png(draw_stability(result))}
+    write_shown(pictures, quiet=quiet or as_json)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,9 +10,10 @@ import typer
 
 from qdeq.cli.app import AsJson, Quiet, app, examples, make_console
 from qdeq.cli.exits import ExitCode
-from qdeq.cli.outputs import check_folder, tell_written
+from qdeq.cli.outputs import check_folder, write_shown
 
 if TYPE_CHECKING:
+    from qdeq.files import Content
     from qdeq.sweeps import SweepResult
 
 
@@ -55,7 +57,6 @@ def sweep(
     console = make_console(stderr=as_json)
     progress = SweepProgress() if quiet else make_sweep_progress(console)
     result = run_sweep(cells, out or Path("runs") / cells.spec.name, address=ray, workers=workers, progress=progress)
-    files = _write(result)
     if as_json:
         typer.echo(result.to_json())
     elif not quiet:
@@ -64,25 +65,25 @@ def sweep(
         console.print()
         console.print(sweep_table(result), highlight=False)
         typer.echo(headline(result))
-        tell_written(files)
+    _write(result, quiet=quiet or as_json)
     for cell in result.failed:
         typer.echo(f"error: {cell.failure}", err=True)
     if result.failed:
         raise typer.Exit(ExitCode.CHECK_FAILED)
 
 
-def _write(result: SweepResult) -> list[Path]:
+def _write(result: SweepResult, *, quiet: bool) -> None:
     """Write the table as Markdown, CSV and picture."""
     from qdeq.reports.plots.style import figure_png
     from qdeq.reports.plots.sweeps import draw_sweep
     from qdeq.reports.sweeps import sweep_csv, sweep_markdown
 
     folder = result.folder
-    contents = {
-        "md": sweep_markdown(result).encode(),
-        "csv": sweep_csv(result).encode(),
-        "png": figure_png(draw_sweep(result)),
+    contents: dict[Path, Callable[[], Content]] = {
+        folder.table("md"): lambda: sweep_markdown(result),
+        folder.table("csv"): lambda: sweep_csv(result),
+        folder.table("png"): lambda: figure_png(draw_sweep(result)),
     }
-    for ending, content in contents.items():
-        folder.write(folder.table(ending), content)
-    return [folder.cells, *(folder.table(ending) for ending in contents)]
+    if not quiet:
+        typer.echo(f"written: {folder.cells}")
+    write_shown(contents, quiet=quiet)

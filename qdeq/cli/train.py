@@ -80,6 +80,11 @@ def train(
     if (config is None) == (resume is None):
         what = "neither CONFIG nor --resume RUN was" if config is None else "CONFIG and --resume RUN were both"
         raise TrainingError(f"{what} given\nGive CONFIG to begin a run, or --resume RUN to go on with one.")
+    if config is not None and config.is_dir() and (config / "spec.yaml").is_file():
+        raise TrainingError(
+            f"{config}: is a run\nGo on with it: qdeq train --resume {config}. "
+            f"Train the same anew: qdeq train {config / 'spec.yaml'} --out DIR."
+        )
     leads = leads_here()
     console = make_console(stderr=as_json)
     progress = make_progress(console) if leads and not quiet else Progress()
@@ -98,6 +103,9 @@ def train(
     elif leads and not quiet:
         console.print()
         console.print(summary_table(summary), crop=False)
+    for line in summary.unwritten:
+        typer.echo(line, err=True)
+    if leads and not quiet and not as_json:
         typer.echo(f"next: qdeq report {shlex.quote(str(summary.folder))} --open")
 
 

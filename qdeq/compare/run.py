@@ -132,8 +132,8 @@ def _built(choice: Choice) -> Backend | BackendResult:
 
 def _remedy(name: str, error: Exception) -> str:
     named = re.search(r"pip install \S+", str(error))
-    command = named.group().rstrip(".,;") if named else install_command(name)
-    return command or _first_line(error)
+    command = named.group().rstrip(".,;") if named else _first_line(error)
+    return install_command(name) or command
 
 
 def _judged(backend: Backend, native: Native, judge: ExactJudge | ShotJudge, steps: int) -> BackendResult:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from qdeq.doctor.finding import Finding
+from qdeq.extras import install_extra
 
 LOCAL = {"env": "environment variables", "shared-credentials-file": "credentials file", "config-file": "config file"}
 """Where credentials may lie as they are; everywhere else they are asked for, over the network or of a program."""
@@ -24,9 +25,7 @@ REGION_NAMES = ("AWS_REGION", "AWS_DEFAULT_REGION")
 def aws(*, online: bool) -> Iterator[Finding]:
     """Look for credentials and region; with ``online``, ask AWS about them."""
     if importlib.util.find_spec("boto3") is None or importlib.util.find_spec("braket") is None:
-        yield Finding(
-            "aws", "software", "missing", "Amazon Braket's SDK is not installed", 'pip install "qdeq[braket]"'
-        )
+        yield Finding("aws", "software", "missing", "Amazon Braket's SDK is not installed", install_extra("braket"))
         return
     import boto3
     from botocore.exceptions import BotoCoreError

@@ -10,6 +10,7 @@ from importlib import metadata
 
 from qdeq._version import __version__
 from qdeq.doctor.finding import Finding, State
+from qdeq.extras import install_extra, requirements
 
 MODULES = {
     "pyyaml": "yaml",
@@ -34,7 +35,7 @@ def core() -> Iterator[Finding]:
         None if good else "Python 3.11 or newer is needed",
         required=True,
     )
-    for package, allowed, extra in _requirements():
+    for package, allowed, extra in requirements():
         if extra is None:
             state, what = _state(package, allowed)
             mend = None if state == "ok" else f'pip install "{package}{allowed}"'
@@ -43,25 +44,14 @@ def core() -> Iterator[Finding]:
 
 def extras() -> Iterator[Finding]:
     """Look at the extras that users install; those for developers are left out."""
-    found = list(_requirements())
+    found = list(requirements())
     # the extra "all" asks for qdeq with the others: qdeq[cirq,braket,...]
     names = next((package for package, _, extra in found if extra == _ALL), "").partition("[")[2].rstrip("]")
     for name in filter(None, names.split(",")):
         states = [(package, *_state(package, allowed)) for package, allowed, extra in found if extra == name]
         worst: State = next((kind for kind in ("broken", "missing") if kind in {state for _, state, _ in states}), "ok")
         what = ", ".join(f"{package} {text}" for package, _, text in states)
-        yield Finding("extras", name, worst, what, None if worst == "ok" else f'pip install "qdeq[{name}]"')
-
-
-def _requirements() -> Iterator[tuple[str, str, str | None]]:
-    """Return package, versions allowed, and extra of everything that qdeq's metadata ask for."""
-    from packaging.requirements import Requirement
-
-    for text in metadata.requires("qdeq") or ():
-        requirement = Requirement(text)
-        extra = str(requirement.marker).partition('extra == "')[2].rstrip('"') or None
-        wanted = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
-        yield requirement.name + wanted, str(requirement.specifier), extra
+        yield Finding("extras", name, worst, what, None if worst == "ok" else install_extra(name))
 
 
 def _state(package: str, allowed: str) -> tuple[State, str]:

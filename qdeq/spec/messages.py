@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 
 from qdeq.errors import did_you_mean, printable
+from qdeq.numbers import number_meant
 from qdeq.spec.experiment import ExperimentSpec
+from qdeq.spec.yaml_mistakes import space_missing
 
 
 def origin(item: Any, overrides: Sequence[str], typed: Mapping[str, str]) -> str:
@@ -24,11 +27,40 @@ def origin(item: Any, overrides: Sequence[str], typed: Mapping[str, str]) -> str
     return f" (from --set {printable(key)}={'{...}' if value.lstrip().startswith('{') else printable(value)})"
 
 
+def located(source: str, item: Any, lines: Mapping[tuple[str, ...], int], overrides: Sequence[str] = ()) -> str:
+    """Return the file's name, with the line where the mistake is.
+
+    Args:
+        source: The file's name.
+        item: The mistake.
+        lines: Of the file's values, as :func:`~qdeq.spec.text.value_lines` has them.
+        overrides: What does not stand in the file.
+    """
+    section = [*map(str, _location(item))]
+    path = list(section)
+    if item["type"] == "value_error":  # of several keys: the message begins with the first of them
+        named = re.match(r"[a-z_.]*[a-z_]", item["msg"].removeprefix("Value error, "))
+        path += named.group().split(".") if named else []
+    line = next((lines[found] for end in range(len(path), 0, -1) if (found := tuple(path[:end])) in lines), None)
+    changed = [override.partition("=")[0].strip().split(".") for override in overrides]
+    if line is None or any(keys == path[: len(keys)] or keys[: len(section)] == section != [] for keys in changed):
+        return source
+    return f"{source}, line {line}"
+
+
+def _location(item: Any) -> list[Any]:
+    return [part for part in item["loc"] if not str(part).startswith(("function-", "literal[", "tuple["))]
+
+
 def explain(source: str, item: Any) -> str:
     """Return one line, or two where a plug-in says what it allows: file, path, what is wrong, what is allowed."""
-    location = [part for part in item["loc"] if not str(part).startswith(("function-", "literal[", "tuple["))]
+    location = _location(item)
     where = printable(".".join(str(part) for part in location))
     prefix = f"{source}: {where}: " if where else f"{source}: "
+    if item["type"] == "extra_forbidden" and (slip := space_missing(str(location[-1]))):
+        return f"{prefix}{slip}"
+    if meant := _value_meant(item):
+        return f"{prefix}{meant}, not {_short(item['input'])}"
     if item["type"] == "extra_forbidden":
         fields = _fields_at(location[:-1])
         return f"{prefix}unknown key; allowed: {', '.join(fields)}.{_meant(location, fields)}"
@@ -49,6 +81,21 @@ def explain(source: str, item: Any) -> str:
         else ""
     )
     return f"{prefix}{message[0].lower()}{message[1:]}, not {_short(item['input'])}.{guess}"
+
+
+_LIST_TYPES = ("list_type", "tuple_type")
+_NUMBER_TYPES = ("int_type", "int_parsing", "float_type", "float_parsing", "model_type", "dict_type", "literal_error")
+
+
+def _value_meant(item: Any) -> str:
+    """Return how to write a value whose form is wrong and whose meaning is clear; an empty string for any other."""
+    given, kind = item["input"], item["type"]
+    if kind in _LIST_TYPES and isinstance(given, str | int) and not isinstance(given, bool):
+        return f"a list stands in brackets: [{', '.join(part.strip() for part in str(given).split(','))}]"
+    if kind in ("model_type", "dict_type") and (slip := space_missing(given)):
+        return slip
+    number = number_meant(given, whole=kind.startswith("int_")) if kind in _NUMBER_TYPES else None
+    return "" if number is None else f"write {number}"
 
 
 def key_meant(word: str) -> str | None:

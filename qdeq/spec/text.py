@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from qdeq.errors import SpecError, is_hidden, printable
+from qdeq.spec.yaml_mistakes import in_plain_words
 
 MAX_DEPTH = 20
 """Levels of mappings and lists; noise, the deepest section, has six."""
@@ -98,13 +99,39 @@ def parse_yaml(text: str, source: str) -> Any:
         finally:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
-        where = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        problem = printable(str(error.problem))
-        if error.problem_mark and repr("\t") in problem:
-            problem = "there is a tab; YAML is indented with spaces, and tabs are not allowed"
-        raise SpecError(f"{source}{where}: not valid YAML: {problem}") from error
+        line, problem = in_plain_words(text, error)
+        where = "" if line is None else f", line {line}"
+        raise SpecError(f"{source}{where}: not valid YAML: {printable(problem)}") from error
     except (yaml.YAMLError, ValueError, OverflowError) as error:  # of dates and numbers that do not exist
         raise SpecError(f"{source}: not valid YAML: {printable(str(error).splitlines()[0])}") from error
+
+
+def value_lines(text: str) -> dict[tuple[str, ...], int]:
+    """Return the line [from 1] of every value in YAML that :func:`parse_yaml` takes: of a mapping or list, of its key.
+
+    Args:
+        text: The YAML; the keys of what is returned are those that lead to a value, and places in lists.
+    """
+    loader = _Loader(text)
+    try:
+        root = loader.get_single_node()
+    finally:
+        loader.dispose()
+    lines: dict[tuple[str, ...], int] = {}
+
+    def walk(node: Any, path: tuple[str, ...]) -> None:
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                here = (*path, str(key.value))
+                lines[here] = (value if isinstance(value, yaml.ScalarNode) and value.value else key).start_mark.line + 1
+                walk(value, here)
+        elif isinstance(node, yaml.SequenceNode):
+            for place, item in enumerate(node.value):
+                lines[*path, str(place)] = item.start_mark.line + 1
+                walk(item, (*path, str(place)))
+
+    walk(root, ())
+    return lines
 
 
 def assign(data: Any, override: str) -> None:

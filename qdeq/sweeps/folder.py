@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qdeq.errors import CheckpointError, TrainingError
+from qdeq.files import replace_file
 from qdeq.sweeps.cells import Cell, Sweep
 from qdeq.sweeps.record import CellRecord
 from qdeq.sweeps.worker import record_path
@@ -73,12 +74,9 @@ class SweepFolder:
         Raises:
             TrainingError: It cannot be written.
         """
-        temporary = file.with_name(f".{file.name}.{os.getpid()}")
         try:
-            temporary.write_bytes(content)
-            os.replace(temporary, file)
+            replace_file(file, content)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
             raise TrainingError(
                 f"{file}: cannot be written ({error.strerror})\nMake room, and run it again."
             ) from error

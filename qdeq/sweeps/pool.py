@@ -14,6 +14,7 @@ from dataclasses import asdict
 from typing import Any, Protocol
 
 from qdeq.errors import PluginError, TrainingError
+from qdeq.extras import install_extra
 from qdeq.sweeps.worker import Outcome, Task, run_task
 
 STOP_SECONDS = 60.0
@@ -108,7 +109,7 @@ def ray_pool(address: str | None, workers: int | None, cpus: int) -> Iterator[Ra
     try:
         import ray
     except ImportError as error:
-        raise PluginError('a sweep runs on Ray, which is not installed: pip install "qdeq[distributed]"') from error
+        raise PluginError(f"a sweep runs on Ray, which is not installed: {install_extra('distributed')}") from error
     joined = ray.is_initialized()
     if not joined:
         _start(address, (workers or _own_cpus() // cpus or 1) * cpus)

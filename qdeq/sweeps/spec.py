@@ -10,10 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from qdeq.errors import SpecError, did_you_mean
 from qdeq.numbers import as_number
-from qdeq.spec import ExperimentSpec, read_yaml
+from qdeq.spec import ExperimentSpec, parse_yaml, read_text
 from qdeq.spec.fields import Count, Positive
-from qdeq.spec.messages import explain
+from qdeq.spec.messages import explain, key_meant, located
 from qdeq.spec.schema import DIALECT
+from qdeq.spec.text import value_lines
 from qdeq.sweeps.figures import FIGURES
 
 Key = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.\w+)*$")]
@@ -116,11 +117,17 @@ def load_sweep_spec(path: str | Path) -> SweepSpec:
     Raises:
         SpecError: The file cannot be read, or does not describe a sweep.
     """
-    return parse_sweep_spec(read_yaml(path), str(path))
+    text = read_text(path)
+    return parse_sweep_spec(parse_yaml(text, str(path)), str(path), text)
 
 
-def parse_sweep_spec(data: Any, source: str) -> SweepSpec:
-    """Check a parsed sweep; ``source`` names it in messages.
+def parse_sweep_spec(data: Any, source: str, text: str | None = None) -> SweepSpec:
+    """Check a parsed sweep.
+
+    Args:
+        data: The sweep.
+        source: Its name in messages.
+        text: What it was parsed from, so that messages can name the line.
 
     Raises:
         SpecError: It does not describe a sweep.
@@ -132,7 +139,9 @@ def parse_sweep_spec(data: Any, source: str) -> SweepSpec:
     try:
         return SweepSpec.model_validate(data)
     except ValidationError as error:
-        raise SpecError("\n".join(_explain(source, item) for item in error.errors(include_url=False)[:2])) from error
+        lines = {} if text is None else value_lines(text)
+        items = error.errors(include_url=False)[:2]
+        raise SpecError("\n".join(_explain(located(source, item, lines), item) for item in items)) from error
 
 
 def sweep_schema() -> dict[str, Any]:
@@ -145,10 +154,23 @@ def keys() -> list[str]:
     return [field.alias or name for name, field in SweepSpec.model_fields.items()]
 
 
+def _key_meant(word: str) -> str:
+    """Return which key is meant by an unknown one: of a sweep, by a field's name too, or of the experiment."""
+    field = SweepSpec.model_fields.get(word)
+    if field is not None:
+        return f" Did you mean {field.alias!r}?"
+    if word in ExperimentSpec.model_fields and word != "seed":
+        return " It is of the experiment: put it into `set`, by keys with dots such as training.epochs."
+    key = key_meant(word)
+    if key is not None and key.endswith(f".{word}"):
+        return f" It is of the experiment: put it into `set`, as {key}."
+    return did_you_mean(word, keys())
+
+
 def _explain(source: str, item: Any) -> str:
     location = ".".join(str(part) for part in item["loc"] if part != "[key]")
     if item["type"] == "extra_forbidden":
-        return f"{source}: {location}: unknown key; allowed: {', '.join(keys())}.{did_you_mean(location, keys())}"
+        return f"{source}: {location}: unknown key; allowed: {', '.join(keys())}.{_key_meant(location)}"
     if item["type"] == "missing":
         field = next(field for name, field in SweepSpec.model_fields.items() if location in (name, field.alias))
         return f"{source}: {location}: is missing. {field.description}"

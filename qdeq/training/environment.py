@@ -16,6 +16,7 @@ import torch
 from qdeq.backends.analysis import analyse
 from qdeq.backends.torch import TorchBackend
 from qdeq.errors import ConvergenceWarning, DataWarning, TrainingError, plural
+from qdeq.extras import install_extra
 
 if TYPE_CHECKING:
     from qdeq.models import QDEQClassifier
@@ -114,7 +115,7 @@ def check_tensorboard() -> None:
     if importlib.util.find_spec("tensorboard") is None:
         raise TrainingError(
             "training.tensorboard: the package tensorboard is not installed\n"
-            'Run pip install "qdeq[tensorboard]", or set training.tensorboard to false.'
+            f"Run {install_extra('tensorboard')}, or set training.tensorboard to false."
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from qdeq.billing.budget import LEDGER_NAME
 from qdeq.errors import CheckpointError, SpecError, TrainingError, printable
+from qdeq.files import replace_file
 from qdeq.spec import ExperimentSpec, load_spec, read_yaml
 from qdeq.training.checkpoints import Checkpoint, load_checkpoint
 from qdeq.training.formats import spec_base, spec_hash_0_1_0, spec_text
@@ -249,10 +249,8 @@ class RunFolder:
         Raises:
             TrainingError: It cannot be written.
         """
-        temporary = self.spec.with_name(f".{self.spec.name}.{os.getpid()}")
         try:
-            temporary.write_text(spec_text(spec.to_yaml()), encoding="utf-8")
-            os.replace(temporary, self.spec)
+            replace_file(self.spec, spec_text(spec.to_yaml()))
         except OSError as error:
             raise _unwritable(self.path, error) from error
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from qdeq.errors import CheckpointError, TrainingError
+from qdeq.files import optional
 from qdeq.training.folder import RunFolder
 from qdeq.training.log import MetricsWriter
 from qdeq.training.signals import deferred_interrupt
@@ -36,6 +37,7 @@ class Recorder:
         self._leads = leads
         self._metrics: MetricsWriter | None = None
         self._board: TensorBoardLog | None = None
+        self.unwritten: list[str] = []
         self._saved: tuple[int, int] | None = None
         self._saved_at = time.monotonic()
 
@@ -51,15 +53,34 @@ class Recorder:
                 self._metrics = MetricsWriter(self._folder.metrics)
                 stack.callback(self._metrics.close)
                 if self._options.tensorboard:
-                    self._board = TensorBoardLog(self._folder.tensorboard, self._state.step)
-                    stack.callback(self._board.close)
+                    with self._board_optional():
+                        self._board = TensorBoardLog(self._folder.tensorboard, self._state.step)
+                    stack.callback(self._close_board)
             yield
 
     def write(self, record: StepRecord | EpochRecord) -> None:
         """Log a step or an epoch."""
-        for writer in (self._metrics, self._board):
-            if writer is not None:
-                writer.write(record)
+        if self._metrics is not None:
+            self._metrics.write(record)
+        if self._board is not None:
+            with self._board_optional():
+                self._board.write(record)
+
+    @contextmanager
+    def _board_optional(self) -> Iterator[None]:
+        """Go on without TensorBoard's files where they cannot be written."""
+        before = len(self.unwritten)
+        with optional(self._folder.tensorboard, self.unwritten.append):
+            yield
+        if len(self.unwritten) > before and self._board is not None:
+            board, self._board = self._board, None
+            with suppress(OSError):  # it is told already
+                board.close()
+
+    def _close_board(self) -> None:
+        if self._board is not None:
+            with self._board_optional():
+                self._board.close()
 
     def due(self) -> bool:
         """Return whether a checkpoint is asked for between epochs."""

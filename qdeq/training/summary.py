@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from pydantic import TypeAdapter
 
 from qdeq._version import __version__
 from qdeq.errors import CheckpointError, TrainingError, printable
+from qdeq.files import replace_file
 from qdeq.training.machine import Machine
 from qdeq.training.metrics import Metrics
 from qdeq.training.record import Continuation, Start
@@ -52,6 +52,7 @@ class RunSummary:
         continued: How it went on otherwise than it began, the first time first.
         dataset: What its data were, whatever the spec calls them: ``mnist (not the published files)``; None in what
             qdeq 0.1.0 wrote.
+        unwritten: A line for each file that could not be written, and that the run can do without: the picture, say.
     """
 
     name: str
@@ -80,11 +81,12 @@ class RunSummary:
     start: Start | None = None
     continued: tuple[Continuation, ...] = ()
     dataset: str | None = None
+    unwritten: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """Return summary.json. What differs between two equal runs stands under ``time`` and ``memory`` alone."""
         data = asdict(self)
-        del data["folder"]  # a run may be moved
+        del data["folder"], data["unwritten"]  # a run may be moved; and what is missing is seen
         data["time"] = {key: data.pop(key) for key in ("seconds", "samples_per_second")}
         data["memory"] = data.pop("memory")
         return json.dumps({"format_version": FORMAT_VERSION, **data}, indent=2, allow_nan=False) + "\n"
@@ -95,10 +97,8 @@ class RunSummary:
         Raises:
             TrainingError: It cannot be written.
         """
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
         try:
-            temporary.write_text(self.to_json(), encoding="utf-8")
-            os.replace(temporary, path)
+            replace_file(path, self.to_json())
         except OSError as error:
             raise TrainingError(
                 f"{path}: cannot be written ({error.strerror})\n"

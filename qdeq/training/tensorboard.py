@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,33 @@ class TensorBoardLog:
     Args:
         path: Folder of the files.
         step: Steps done before; what is there of later ones is dropped.
+
+    Raises:
+        OSError: The files cannot be made.
     """
 
     def __init__(self, path: Path, step: int = 0) -> None:
         from torch.utils.tensorboard import SummaryWriter  # here, because the package is an extra
 
-        self._writer: Any = SummaryWriter(log_dir=str(path), purge_step=step + 1 if step else None)
+        self._hook, threading.excepthook = threading.excepthook, self._thread_failed
+        try:
+            self._writer: Any = SummaryWriter(log_dir=str(path), purge_step=step + 1 if step else None)
+        except OSError:
+            threading.excepthook = self._hook
+            raise
+
+    def _thread_failed(self, failure: threading.ExceptHookArgs) -> None:
+        """Show no traceback of a full disk: TensorBoard's thread has it raised at the next write, too."""
+        ours = failure.thread is not None and type(failure.thread).__module__.startswith("tensorboard.")
+        if not (ours and issubclass(failure.exc_type, OSError)):
+            self._hook(failure)
 
     def write(self, record: StepRecord | EpochRecord) -> None:
-        """Write one record."""
+        """Write one record.
+
+        Raises:
+            OSError: This one, or one before, cannot be written.
+        """
         data = record.to_dict()
         if isinstance(record, StepRecord):
             groups = {"step": data}
@@ -38,5 +57,12 @@ class TensorBoardLog:
                 self._writer.add_scalar(f"{group}/failed/{status}", count, record.step)
 
     def close(self) -> None:
-        """Write what is left."""
-        self._writer.close()
+        """Write what is left.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        try:
+            self._writer.close()
+        finally:
+            threading.excepthook = self._hook

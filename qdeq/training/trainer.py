@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,8 +13,9 @@ import torch
 from qdeq._version import __version__
 from qdeq.data import FeatureSplits
 from qdeq.errors import BudgetReached, ConvergenceError, TrainingError, plural
+from qdeq.files import write_optional
 from qdeq.reports.plots.curves import draw_curves
-from qdeq.reports.plots.style import save_figure
+from qdeq.reports.plots.style import figure_png
 from qdeq.seeds import torch_generator
 from qdeq.spec import ExperimentSpec
 from qdeq.training.announce import announce
@@ -99,7 +101,7 @@ class Trainer:
             self.folder.write_spec(spec)
 
     def run(self) -> RunSummary:
-        """Train to the end, evaluate the best weights, and write the summary and the curves."""
+        """Train to the end, evaluate the best weights, and write the summary, then the curves."""
         device = self._labels.device
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
@@ -239,9 +241,14 @@ class Trainer:
             continued=state.record.continued,
         )
         if self.team.leads:
-            save_figure(draw_curves(read_log(self.folder.metrics)), self.folder.curves)
             summary.write(self.folder.summary)
+            unwritten: list[str] = []
+            write_optional({self.folder.curves: self._curves}, unwritten.append)
+            summary = replace(summary, unwritten=(*self._recorder.unwritten, *unwritten))
         return summary
+
+    def _curves(self) -> bytes:
+        return figure_png(draw_curves(read_log(self.folder.metrics)))
 
     def _note(self, message: str) -> None:
         self.progress.noted(f"after step {self.state.step}: {message}")

@@ -29,6 +29,13 @@ def test_listing_backends_imports_no_quantum_package():
     assert {"cirq", "cirq-dm", "qsim", "braket-local", "braket-local-dm", "pennylane"} <= set(names)
 
 
+EXTRA_PACKAGES = {  # as pyproject.toml has them: no extra of a package that an index may not have
+    "cirq": '"cirq-core>=1.5" "qsimcirq>=0.22"',
+    "braket": '"amazon-braket-sdk>=1.100"',
+    "pennylane": '"pennylane>=0.42"',
+}
+
+
 @pytest.mark.parametrize("name", PACKAGES)
 def test_a_missing_package_is_named_with_the_command_that_installs_it(name, monkeypatch):
     base, package = name.partition(":")[0], PACKAGES[name]
@@ -42,8 +49,8 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(name, monk
     first, second = str(caught.value).splitlines()
     assert first.startswith(f"backend '{base}' ({module}:")
     assert package in first
-    assert second == f'Install what it needs: pip install "qdeq[{EXTRAS[base]}]"'
-    assert install_command(name) in second
+    assert second == f"Install what it needs: pip install {EXTRA_PACKAGES[EXTRAS[base]]}"
+    assert second.endswith(install_command(name))
     assert get_backend("torch").name == "torch"
 
 

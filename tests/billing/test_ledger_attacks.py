@@ -12,7 +12,7 @@ from qdeq.billing import storage
 from qdeq.billing.entries import Limits, Totals
 from qdeq.billing.execution import Execution, Result
 from qdeq.billing.ledger import Ledger
-from qdeq.cli import app
+from qdeq.cli.commands import app
 from qdeq.errors import LedgerError
 
 WIDE = Limits(10**12)

@@ -3,7 +3,7 @@ import torch
 from cli_files import TINY
 from typer.testing import CliRunner
 
-from qdeq.cli import app
+from qdeq.cli.commands import app
 
 torch.set_num_threads(1)  # the tensors are tiny: more threads only wait for each other
 

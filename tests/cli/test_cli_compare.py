@@ -54,7 +54,7 @@ def test_a_wrong_backend_exits_1_and_names_what_differs(qdeq, wrong_backend):
     assert "NOT within tolerance" in result.stdout
     assert "FAIL" in result.stdout
     assert "wrong: ∂f/∂y (its Jacobian there) differs by" in result.stdout
-    assert 'cirq: unavailable: pip install "qdeq[cirq]"' in result.stdout
+    assert 'cirq: unavailable: pip install "cirq-core>=1.5"' in result.stdout
     assert not result.stderr
     qdeq("compare", "tiny.yaml", "--backends", "wrong", *QUICK, "--tolerance", "0.1")
 
@@ -80,7 +80,7 @@ def test_shots_say_what_ends_a_solve(qdeq):
     ("options", "expected"),
     [
         (("--backends", "torch"), "nothing to compare the native backend (torch) with"),
-        (("--backends", "cirq"), 'cirq: pip install "qdeq[cirq]"'),
+        (("--backends", "cirq"), 'cirq: pip install "cirq-core>=1.5" "qsimcirq>=0.22"'),
         (("--backends", "toch"), "Did you mean 'torch'?"),
         (("--backends", ""), "expected names with commas"),
         (("--backends", "{options: 1}"), "expected names with commas"),
@@ -120,7 +120,7 @@ def test_a_backend_that_was_not_compared_exits_4_and_is_no_difference(qdeq, wron
     head = " ".join(result.stdout.split("largest difference")[0].split())
     assert head.endswith("exact: 1 of 2 backends not compared; the others are within tolerance")
     assert "NOT" not in result.stdout
-    assert 'cirq: unavailable: pip install "qdeq[cirq]"' in result.stdout
+    assert 'cirq: unavailable: pip install "cirq-core>=1.5"' in result.stdout
     found = json.loads(qdeq("compare", "tiny.yaml", "--backends", f"cirq,{fine}", *QUICK, "--json", code=4).stdout)
     assert (found["ok"], found["verdict"]) == (True, "incomplete")
 

@@ -73,13 +73,13 @@ def test_the_table_and_the_exit_code(qdeq, monkeypatch):
     shown = Checkup(
         (
             Finding("core", "torch", "ok", "2.0", required=True),
-            Finding("extras", "cirq", "missing", "not installed", 'pip install "qdeq[cirq]"'),
+            Finding("extras", "cirq", "missing", "not installed", 'pip install "cirq-core>=1.5" "qsimcirq>=0.22"'),
             Finding("self-test", "shaky", "broken", "off by 1"),
         )
     )
     monkeypatch.setattr("qdeq.doctor.examine", lambda **options: shown)
     text = qdeq("doctor").stdout
-    assert '-> pip install "qdeq[cirq]"' in text
+    assert '-> pip install "cirq-core>=1.5" "qsimcirq>=0.22"' in text
     assert "qdeq works here: 1 ok, 1 missing, 1 broken" in text
     fatal = Checkup((*shown.findings, Finding("core", "numpy", "missing", "not installed", required=True)))
     monkeypatch.setattr("qdeq.doctor.examine", lambda **options: fatal)
@@ -116,7 +116,7 @@ def test_an_extra_that_is_missing_says_what_installs_it(monkeypatch):
     monkeypatch.setattr("qdeq.doctor.packages.metadata.version", fake)
     found = by_name(extras())
     assert sorted(found) == ["braket", "cirq", "distributed", "pennylane", "tensorboard"]
-    assert (found["cirq"].state, found["cirq"].mend) == ("missing", 'pip install "qdeq[cirq]"')
+    assert (found["cirq"].state, found["cirq"].mend) == ("missing", 'pip install "cirq-core>=1.5" "qsimcirq>=0.22"')
     assert "qsimcirq not installed" in found["cirq"].what
     assert not found["cirq"].fatal
 
@@ -272,7 +272,7 @@ def test_nothing_is_configured(monkeypatch):
     lacking(monkeypatch, "boto3")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     (software,) = aws(online=False)
-    assert software.mend == 'pip install "qdeq[braket]"'
+    assert software.mend == 'pip install "amazon-braket-sdk>=1.100"'
 
 
 class Session:

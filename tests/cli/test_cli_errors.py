@@ -229,7 +229,7 @@ def test_what_nobody_expected_keeps_its_traceback(tmp_path):
         "import qdeq.training.run as t\n"
         "def broken(spec): raise ZeroDivisionError('a bug')\n"
         "t.build_data = broken\n"
-        "from qdeq.cli import app; app(['train', 'tiny.yaml'])"
+        "from qdeq.cli.commands import app; app(['train', 'tiny.yaml'])"
     )
     result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=HANG)
     assert result.returncode == 1
@@ -243,3 +243,23 @@ def test_interrupt_before_training_exits_130(qdeq, monkeypatch):
 
     monkeypatch.setattr("qdeq.training.run.build_data", interrupted)
     assert "interrupted" in qdeq("train", "tiny.yaml", code=130).stderr
+
+
+def test_resume_without_its_run_and_a_run_without_resume(qdeq, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/spec.yaml").write_text(TINY)
+    refused(qdeq("train", "run", "--resume", code=2), "qdeq train --resume RUN")
+    refused(qdeq("train", "run", code=2), "run: is a run", "qdeq train --resume run")
+
+
+def test_braket_alone_names_its_devices(qdeq):
+    pytest.importorskip("braket.aws")
+    told = refused_text(qdeq("show", "tiny.yaml", "--backend", "braket", code=2))
+    assert "needs a device: braket-local" in told
+    assert "braket:arn:aws:" in told
+
+
+def refused_text(result):
+    """Return a short error's text."""
+    refused(result)
+    return result.stderr

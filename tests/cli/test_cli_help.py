@@ -10,7 +10,7 @@ import typer.main
 from cli_files import CONFIGS
 from patience import HANG
 
-from qdeq.cli import app
+from qdeq.cli.commands import app
 from qdeq.cli.group import PANELS
 from qdeq.plugins import BACKENDS, DATASETS, SOLVERS
 
@@ -126,7 +126,7 @@ def loaded(code):
 
 
 def test_importing_qdeq_and_its_help_load_nothing_heavy():
-    run = "from qdeq.cli import app\ntry:\n    app({}, prog_name='qdeq')\nexcept SystemExit: pass\n"
+    run = "from qdeq.cli.commands import app\ntry:\n    app({}, prog_name='qdeq')\nexcept SystemExit: pass\n"
     every = "\n".join(run.format([*name, "--help"]) for name in [[], *([name] for name in ALL)])
     assert loaded(f"import qdeq\n{every}") == "[]"
 

@@ -123,9 +123,9 @@ def test_a_missing_extra_says_how_to_install_it(digits, register):
     register(**{"cirq": "cirq_that_is_not_there:Backend", "pennylane": "pennylane_neither:Backend", "fine": wrong.Fine})
     found = compare(digits(), ["cirq", "pennylane:lightning.qubit", "fine"], samples=2)
     assert [row.outcome for row in found.results] == ["native", "unavailable", "unavailable", "compared"]
-    assert found.results[1].reason == 'pip install "qdeq[cirq]"'
-    assert found.results[2].reason == 'pip install "qdeq[pennylane]"'
-    with pytest.raises(BackendError, match=r'nothing to compare.* with: cirq: pip install "qdeq\[cirq\]"'):
+    assert found.results[1].reason == 'pip install "cirq-core>=1.5" "qsimcirq>=0.22"'
+    assert found.results[2].reason == 'pip install "pennylane>=0.42"'
+    with pytest.raises(BackendError, match=r'nothing to compare.* with: cirq: pip install "cirq-core>=1.5"'):
         compare(digits(), ["torch", "cirq"])
 
 

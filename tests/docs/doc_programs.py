@@ -18,7 +18,7 @@ from doc_workspace import Workspace
 from typer.testing import CliRunner
 
 from qdeq.builders import build_circuit
-from qdeq.cli import app
+from qdeq.cli.commands import app
 from qdeq.cli.shorthands import shorthands
 from qdeq.cli.solve_study import solver_choices
 from qdeq.plugins import BACKENDS, DATASETS, SOLVERS, Registry

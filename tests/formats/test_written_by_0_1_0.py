@@ -18,7 +18,7 @@ import qdeq
 from qdeq import Channel, Circuit, Gate, Input, ReadoutError, Weight
 from qdeq.billing.ledger import Ledger
 from qdeq.circuit import AmplitudeEncoding
-from qdeq.cli import app
+from qdeq.cli.commands import app
 from qdeq.errors import CheckpointError
 from qdeq.reports.html import gather_runs
 from qdeq.serialization import circuit_from_json

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from typer.testing import CliRunner
 
-from qdeq.cli import app
+from qdeq.cli.commands import app
 
 EXPERIMENT = """\
 name: tiny

@@ -6,7 +6,7 @@ import shutil
 import pytest
 from typer.testing import CliRunner
 
-from qdeq.cli import app
+from qdeq.cli.commands import app
 from qdeq.reports.html.intervals import wilson
 
 

@@ -7,7 +7,7 @@ import yaml
 from reproduce_files import ON_DIGITS, OPTIONS, finish
 from typer.testing import CliRunner
 
-from qdeq.cli import app
+from qdeq.cli.commands import app
 from qdeq.reproduce import load_table, table_names
 from qdeq.sweeps import SweepFolder, load_sweep
 from qdeq.training import train

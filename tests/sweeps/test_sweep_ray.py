@@ -12,7 +12,7 @@ from patience import wait_until
 from sweep_files import tiny_sweep, write_sweep
 from typer.testing import CliRunner
 
-from qdeq.cli import app
+from qdeq.cli.commands import app
 from qdeq.sweeps import SweepFolder, SweepProgress, SweepTerminated, load_sweep, run_sweep
 from qdeq.training import load_checkpoint, read_log, train
 

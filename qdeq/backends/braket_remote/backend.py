@@ -243,7 +243,20 @@ class BraketDevice(RemoteBraket):
         """The device."""
         if self.device is None:
             raise UnsupportedError(
-                "backend 'braket' needs a device\n"
-                "Name it by its ARN, as in backend: braket:arn:aws:braket:us-east-1::device/qpu/ionq/Forte-1."
+                "backend 'braket' needs a device: braket-local (this machine, free), braket-sv1, braket-dm1,\n"
+                "or any by its ARN, as in backend: braket:arn:aws:braket:us-east-1::device/qpu/ionq/Forte-1."
             )
         return self.device
+
+    def check(
+        self,
+        circuit: Circuit,
+        weights: Tensor,
+        observables: Sequence[Observable],
+        *,
+        inputs: Tensor | None = None,
+        shots: int | None = None,
+    ) -> None:
+        """Refuse what cannot be done, a missing device first of all."""
+        _ = self.device_arn
+        super().check(circuit, weights, observables, inputs=inputs, shots=shots)

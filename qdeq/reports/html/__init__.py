@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from qdeq.errors import TrainingError
+from qdeq.files import replace_file
 from qdeq.reports.html.headline import accuracy_interval
 from qdeq.reports.html.material import RunMaterial, gather, labels_of
 from qdeq.reports.html.page import page
@@ -39,7 +40,7 @@ def write_page(runs: Sequence[RunMaterial], file: Path) -> None:
     """
     check_target(file)
     try:
-        file.write_text(page(runs), encoding="utf-8")
+        replace_file(file, page(runs))
     except OSError as error:
         raise _unwritable(file, error) from error
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -53,15 +52,6 @@ def frame(axes: Axes, grid: Literal["both", "x", "y"] = "both", *, left: bool = 
     axes.tick_params(colors=INK, length=3)
     if not left:
         axes.tick_params(axis="y", length=0, labelsize=9)
-
-
-def save_figure(figure: Figure, file: Path) -> None:
-    """Write a figure; the file's ending names the format.
-
-    Raises:
-        OSError: The file cannot be written.
-    """
-    figure.savefig(file, dpi=_DPI)
 
 
 def figure_png(figure: Figure) -> bytes:
