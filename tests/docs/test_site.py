@@ -65,3 +65,13 @@ def test_a_fault_is_a_warning_that_a_strict_build_counts(site, caplog):
         check.on_post_build(SimpleNamespace(site_dir=str(site('<a href="gone/">'))))
     assert [record.name.split(".")[0] for record in caplog.records] == ["mkdocs"]
     assert "docs/site_check.py" in (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+
+
+def test_the_site_needs_no_server_and_its_first_command_is_seen_whole():
+    config = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    assert "  - offline" in config
+    assert (ROOT / "docs/iframe-worker.js").is_file()
+    assert "polyfills: [iframe-worker.js]" in config  # by this name the plug-in adds no script from elsewhere
+    home = (ROOT / "docs/index.md").read_text(encoding="utf-8")
+    block = home.partition("```console\n")[2].partition("```")[0]
+    assert max(map(len, block.splitlines())) <= 76  # characters beside both columns on a screen of 1280 pixels
