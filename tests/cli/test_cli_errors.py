@@ -187,13 +187,6 @@ def test_a_folder_of_runs_names_them(qdeq, tmp_path):
         assert result.stderr.splitlines()[1] == named
 
 
-def test_labels_that_are_words_are_to_be_numbered(qdeq, tmp_path):
-    labels = np.array(["cat", "dog"] * 15)
-    np.savez(tmp_path / "mine.npz", images=np.zeros((30, 8, 8), np.uint8), labels=labels)
-    result = qdeq("train", "tiny.yaml", "--set", "data.dataset={name: npz, path: mine.npz}", code=2)
-    refused(result, "labels is <U3 of shape [30]", "numpy.unique(labels, return_inverse=True)")
-
-
 def test_a_data_folder_that_does_not_exist_is_not_made(qdeq, tmp_path, monkeypatch):
     monkeypatch.setenv("QDEQ_DATA", str(tmp_path / "gone"))
     line = ("train", "tiny.yaml", "--set", "data.dataset=mnist")
