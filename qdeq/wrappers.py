@@ -6,6 +6,7 @@ Everything of the contract (:class:`~qdeq.functions.Function`) passes through :c
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from operator import attrgetter
 
 from torch import Tensor
 
@@ -30,40 +31,13 @@ class Wrapper(Function):
     def __post_init__(self) -> None:
         object.__setattr__(self, "inner", as_function(self.inner))
 
-    @property
-    def shots(self) -> int | None:  # type: ignore[override]
-        """Those of the inner function."""
-        return self.inner.shots
-
-    @property
-    def settings(self) -> int:  # type: ignore[override]
-        """Those of the inner function."""
-        return self.inner.settings
-
-    @property
-    def first_shots(self) -> int | None:  # type: ignore[override]
-        """Those of the inner function."""
-        return self.inner.first_shots
-
-    @property
-    def shots_growth(self) -> float:  # type: ignore[override]
-        """That of the inner function."""
-        return self.inner.shots_growth
-
-    @property
-    def has_jacobian(self) -> bool:  # type: ignore[override]
-        """Whether the inner function has one of its own."""
-        return self.inner.has_jacobian
-
-    @property
-    def cheap_products(self) -> bool:  # type: ignore[override]
-        """Whether the inner function's are."""
-        return self.inner.cheap_products
-
-    @property
-    def frozen(self) -> bool:  # type: ignore[override]
-        """Whether the inner function is."""
-        return self.inner.frozen
+    shots = property(attrgetter("inner.shots"))
+    settings = property(attrgetter("inner.settings"))
+    first_shots = property(attrgetter("inner.first_shots"))
+    shots_growth = property(attrgetter("inner.shots_growth"))
+    has_jacobian = property(attrgetter("inner.has_jacobian"))
+    cheap_products = property(attrgetter("inner.cheap_products"))
+    frozen = property(attrgetter("inner.frozen"))
 
     def chosen(self, *rows: Tensor) -> Function:
         """Return the inner function for these rows."""
@@ -135,15 +109,8 @@ class GrowingShots(Wrapper):
         if not finite(self.growth, "the growth of shots", error=SolverError) > 1:
             raise SolverError(f"shots that are to grow cannot be multiplied by {self.growth}; the factor is above 1.")
 
-    @property
-    def first_shots(self) -> int:  # type: ignore[override]
-        """Shots of a sample's first evaluation."""
-        return self.first
-
-    @property
-    def shots_growth(self) -> float:  # type: ignore[override]
-        """Factor by which they grow."""
-        return self.growth
+    first_shots = property(attrgetter("first"))
+    shots_growth = property(attrgetter("growth"))
 
     def at_shots(self, shots: int) -> Function:
         """Return f with so many shots, which do not grow."""

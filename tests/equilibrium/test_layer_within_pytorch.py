@@ -29,6 +29,7 @@ from qdeq import (
     QuantumFunction,
     Status,
     UnrolledAdjoint,
+    get_backend,
 )
 from qdeq.errors import CircuitError, SolverError, UnsupportedError
 from qdeq.functions import NotDifferentiable
@@ -106,9 +107,9 @@ def test_a_step_before_the_backward_pass_changes_no_gradient_silently(adjoint, k
                     return matrix.expand(len(y), 3, 3)
 
             return Own(), (x,), [matrix]
-        execution = "circuits" if kind == "circuits" else "compiled"
         circuit = angle_encoder(3) + hardware_efficient(3)
-        q = QuantumFunction(circuit, backend="torch" if execution == "compiled" else "cirq")
+        by_circuits = get_backend({"name": "cirq", "execution": "circuits"})
+        q = QuantumFunction(circuit, backend=by_circuits if kind == "circuits" else "torch")
         weights, scale = nn.Parameter(numbers(3, circuit.num_weights)), nn.Parameter(torch.tensor(0.5).double())
         frozen = q.at(weights)
         if kind == "injected scale":
