@@ -14,6 +14,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
+from qdeq.functions import as_function
 from qdeq.solvers import SOLVER_CONFIG, CompositeSolver, Newton, Solver
 
 options = dataclass(frozen=True, kw_only=True, config=SOLVER_CONFIG)
@@ -127,7 +128,7 @@ class FalseConvergence(Good):
     def propose(self, problem, state, y, proposed):
         if not hasattr(problem, "right"):
             right = problem.right = problem._f
-            problem._f = lambda y, *args: y + 1e-15 * (right(y.clone(), *args) - y)
+            problem._f = as_function(lambda y, *args: y + 1e-15 * (right(y.clone(), *args) - y))
         return proposed
 
 
