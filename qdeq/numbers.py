@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 import operator
 from decimal import Decimal
+from numbers import Integral
 from typing import Any, Literal, get_args, get_origin
 
-import numpy as np
 from pydantic import ValidationInfo
 from pydantic_core import PydanticKnownError
 
@@ -43,7 +43,7 @@ def finite(value: object, what: str, *, error: type[QdeqError] = CircuitError) -
     if getattr(value, "requires_grad", False):
         raise error(f"{what} is a tensor with a gradient, which a number would lose; a trained one is Weight(k)")
     try:
-        number = math.nan if isinstance(value, str | bytes | bool | np.bool_) else float(value)  # type: ignore[arg-type]
+        number = math.nan if isinstance(value, str | bytes) or is_truth_value(value) else float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError, RuntimeError):
         number = math.nan
     if not math.isfinite(number):
@@ -57,6 +57,11 @@ def between(value: object, what: str, most: float, *, error: type[QdeqError] = C
     if not 0 <= number <= most:
         raise error(f"{what} must be from 0 to {most:g}, not {number:g}")
     return number
+
+
+def is_truth_value(value: object) -> bool:
+    """Whether the value is ``True`` or ``False``, of Python's or numpy's (which is not loaded for this)."""
+    return isinstance(value, bool) or type(value).__name__ in ("bool_", "bool")
 
 
 def shown(value: object) -> str:
@@ -101,9 +106,9 @@ def as_number(cls: Any, value: Any, info: ValidationInfo) -> Any:
     kinds = _kinds(cls.__pydantic_fields__[info.field_name].annotation)
     if bool in kinds or not kinds & {int, float}:
         return value
-    if isinstance(value, bool | np.bool_):
+    if is_truth_value(value):
         raise PydanticKnownError("float_type" if float in kinds else "int_type")
-    if isinstance(value, np.integer):
+    if isinstance(value, Integral):  # numpy's integers are registered there
         return int(value)
     if float not in kinds and (isinstance(value, str) or (isinstance(value, float) and value.is_integer())):
         raise PydanticKnownError("int_type")
@@ -112,7 +117,7 @@ def as_number(cls: Any, value: Any, info: ValidationInfo) -> Any:
 
 def no_truth_value(value: Any) -> Any:
     """Refuse ``True`` and ``False`` where numbers stand in a list or mapping, which :func:`as_number` does not open."""
-    if isinstance(value, bool | np.bool_):
+    if is_truth_value(value):
         raise PydanticKnownError("float_type")
     return value
 

@@ -169,7 +169,9 @@ def test_a_device_without_a_price_or_without_a_name(experiment, braket_env):
     emerald = sets(backend={"name": f"braket:{EMERALD}"}, shots=100, budget__max_usd=1e6)
     assert "the price of" in refused(experiment, *emerald)
     nameless = sets(backend="braket", shots=100, budget__max_usd=1)
-    assert "needs a device\nName it by its ARN, as in backend: braket:arn:" in refused(experiment, *nameless)
+    told = refused(experiment, *nameless)
+    assert "needs a device: braket-local (this machine, free), braket-sv1" in told
+    assert "by its ARN, as in backend: braket:arn:" in told
     assert "is no device's ARN" in refused(experiment, "--backend", "braket:sv1", *sets(budget__max_usd=1))
     assert braket_env.calls() == []
 
