@@ -81,7 +81,7 @@ def test_training_on_a_gpu_gives_the_numbers_of_the_cpu(tmp_path):
 
 def test_tensorboard_without_the_extra_is_refused_before_anything_is_written(tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(TrainingError, match=r'pip install "qdeq\[tensorboard\]"'):
+    with pytest.raises(TrainingError, match=r'pip install "tensorboard'):
         train(tiny_spec(training={"tensorboard": True}), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
