@@ -156,7 +156,7 @@ class AsksTheNetwork(Good):
 
     def load(self):
         with contextlib.suppress(OSError):
-            socket.create_connection(("data.example", 443), timeout=1).close()
+            socket.create_connection(("data.example", 443)).close()
         return super().load()
 
 
