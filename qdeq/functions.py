@@ -14,12 +14,12 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from qdeq.errors import SolverError, UnsupportedError
+from qdeq.errors import QdeqError, SolverError, UnsupportedError
 
 R = TypeVar("R")
 
 
-class NotDifferentiable(ValueError):
+class NotDifferentiable(QdeqError, ValueError):
     """f's value does not depend on y through autograd."""
 
 
